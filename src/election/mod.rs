@@ -1,0 +1,1 @@
+//! The rules of an election: no clock, no lock, no thread, no IO.

@@ -1,0 +1,186 @@
+//! What can go wrong, as facts. Each variant has one gRPC code and one sentence a person can act on.
+
+use crate::id::SessionId;
+
+/// gRPC status codes, by their numbers. ttrpc and gRPC carry them unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the names are gRPC's own
+#[repr(i32)]
+pub enum Code {
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    AlreadyExists = 6,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    Unauthenticated = 16,
+}
+
+impl Code {
+    /// The number on the wire.
+    pub fn number(self) -> i32 {
+        self as i32
+    }
+}
+
+/// Every failure of the engine and its services.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name that breaks the rules for names.
+    #[error("{field} {fault}")]
+    InvalidName {
+        /// What the name was for, as the request calls it.
+        field: &'static str,
+        /// What was wrong with it.
+        fault: NameFault,
+    },
+    /// Bytes that are not the message they should be.
+    #[error("{message} can't be decoded: {why}")]
+    Undecodable {
+        /// The message's full protobuf name.
+        message: &'static str,
+        /// What was wrong, and where.
+        why: String,
+    },
+    /// A setting that can't be used.
+    #[error("{setting}: {why}")]
+    InvalidSetting {
+        /// The setting's name.
+        setting: &'static str,
+        /// What was wrong, and what would be right.
+        why: String,
+    },
+    /// `Enter` of a candidate that another session holds.
+    #[error("candidate {candidate:?} is held by another session ({holder}); use another name or evict it")]
+    CandidateTaken {
+        /// The candidate.
+        candidate: Box<str>,
+        /// The session that holds it.
+        holder: SessionId,
+    },
+    /// `Withdraw` of a candidate that another session holds.
+    #[error("candidate {candidate:?} is held by another session ({holder}); use Evict")]
+    NotYours {
+        /// The candidate.
+        candidate: Box<str>,
+        /// The session that holds it.
+        holder: SessionId,
+    },
+    /// A bound was reached. Nothing was changed.
+    #[error("limit reached: {limit} ({max}); {advice}")]
+    LimitReached {
+        /// Which limit, as [`Limits`](crate::Limits) calls it.
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The session has ended and stays ended.
+    #[error("session ended: {reason}; open a new one")]
+    SessionEnded {
+        /// Why it ended.
+        reason: EndReason,
+    },
+    /// A session of one engine was used with another.
+    #[error("the session belongs to another engine; open one on this engine")]
+    ForeignSession,
+    /// The time the caller gave ran out.
+    #[error("deadline exceeded{}", if *.may_have_happened { "; the change may have happened: read the term before trying again" } else { "" })]
+    DeadlineExceeded {
+        /// True for a mutation that was already on its way.
+        may_have_happened: bool,
+    },
+    /// No such service or method.
+    #[error("unknown method /{service}/{method}")]
+    UnknownMethod {
+        /// The service asked for.
+        service: Box<str>,
+        /// The method asked for.
+        method: Box<str>,
+    },
+    /// The server takes no new work.
+    #[error("the server is draining; connect to it again when it is back")]
+    Draining,
+    /// A term would pass 2^53.
+    #[error("the term of this election has reached its bound of 2^53 and can't rise any more")]
+    TermExhausted,
+    /// A shard's writer panicked; its elections can't be changed any more.
+    #[error("shard {shard} stopped after an internal fault; restart the process")]
+    ShardStopped {
+        /// Which shard.
+        shard: usize,
+    },
+}
+
+impl Error {
+    /// The gRPC code that carries this error.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::InvalidName { .. } | Error::Undecodable { .. } | Error::InvalidSetting { .. } => {
+                Code::InvalidArgument
+            }
+            Error::CandidateTaken { .. } => Code::AlreadyExists,
+            Error::NotYours { .. } => Code::PermissionDenied,
+            Error::LimitReached { .. } | Error::TermExhausted => Code::ResourceExhausted,
+            Error::SessionEnded { .. } | Error::ForeignSession => Code::FailedPrecondition,
+            Error::DeadlineExceeded { .. } => Code::DeadlineExceeded,
+            Error::UnknownMethod { .. } => Code::Unimplemented,
+            Error::Draining => Code::Unavailable,
+            Error::ShardStopped { .. } => Code::Internal,
+        }
+    }
+}
+
+/// What is wrong with a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameFault {
+    /// No bytes at all.
+    #[error("is empty; give it at least one byte")]
+    Empty,
+    /// Over the limit.
+    #[error("has {bytes} bytes; at most {max} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Not UTF-8.
+    #[error("is not valid UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// Offset of the first bad byte.
+        at: usize,
+    },
+    /// A control character.
+    #[error("has the control character U+{code:04X} at byte {at}; remove it")]
+    Control {
+        /// Its offset in bytes.
+        at: usize,
+        /// Its code point.
+        code: u32,
+    },
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum EndReason {
+    /// Its owner closed or dropped it.
+    #[error("closed by its owner")]
+    Closed = 1,
+    /// Its connection closed.
+    #[error("its connection closed")]
+    Disconnected = 2,
+    /// Its deadline passed without a renewal.
+    #[error("its deadline passed")]
+    Expired = 3,
+}

@@ -1,0 +1,83 @@
+//! Every bound in one place, with its unit, and how the bounds hang together.
+
+/// The bounds of an engine and its server. The defaults are the documented ones.
+///
+/// ```
+/// let limits = tenure::Limits { elections: 5_000_000, ..tenure::Limits::default() };
+/// # assert_eq!(limits.candidates, 10_000);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of an election's or a candidate's name.
+    pub name_bytes: usize,
+    /// Candidates in one election.
+    pub candidates: usize,
+    /// Bytes of all candidates' names in one election together.
+    pub candidate_bytes: usize,
+    /// Elections in the engine.
+    pub elections: usize,
+    /// Live sessions in the engine.
+    pub sessions: usize,
+    /// Commands waiting in one shard's mailbox.
+    pub mailbox: usize,
+    /// Connections of a server.
+    pub connections: usize,
+    /// Live streams on one connection.
+    pub streams: usize,
+    /// Bytes of one frame's payload.
+    pub frame_bytes: usize,
+    /// Bytes of pending output on one connection over which its requests are no longer read.
+    pub output_pause_bytes: usize,
+    /// Bytes of pending output on one connection over which it is closed.
+    pub output_bytes: usize,
+}
+
+impl Limits {
+    /// The documented defaults.
+    pub const DEFAULT: Limits = Limits {
+        name_bytes: 512,
+        candidates: 10_000,
+        candidate_bytes: 1 << 20,
+        elections: 1_000_000,
+        sessions: 100_000,
+        mailbox: 65_536,
+        connections: 10_000,
+        streams: 1_024,
+        frame_bytes: 4 << 20,
+        output_pause_bytes: 1 << 20,
+        output_bytes: 8 << 20,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Terms stay below this, so that they survive a trip through an IEEE double.
+pub(crate) const TERM_BOUND: u64 = 1 << 53;
+
+/// Shards at most: a session remembers where it stands as one bit a shard.
+pub(crate) const SHARDS: usize = 64;
+
+/// A frame that says it is longer than this is not skipped: the connection is closed.
+pub(crate) const FRAME_CLOSE_BYTES: usize = 16 << 20;
+
+/// What protobuf adds to a candidate's name in an encoded term: a tag and a two-byte length.
+const CANDIDATE_OVERHEAD: usize = 3;
+
+const _: () = {
+    let d = Limits::DEFAULT;
+    assert!(
+        d.candidate_bytes + d.candidates * CANDIDATE_OVERHEAD + 64 <= d.frame_bytes,
+        "a full term fits a frame"
+    );
+    assert!(d.name_bytes < 1 << 14, "a name's length takes at most two bytes on the wire");
+    assert!(d.output_pause_bytes < d.output_bytes, "reading pauses before the connection closes");
+    assert!(
+        d.output_pause_bytes + d.frame_bytes <= d.output_bytes,
+        "one more frame after the pause does not close the connection"
+    );
+    assert!(d.frame_bytes < FRAME_CLOSE_BYTES, "an oversized frame is skipped before it is fatal");
+};

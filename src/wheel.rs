@@ -1,0 +1,1 @@
+//! Timers as data: `advance(now)` yields what is due.
