@@ -184,3 +184,14 @@ pub enum EndReason {
     #[error("its deadline passed")]
     Expired = 3,
 }
+
+impl EndReason {
+    /// The reason a session's word holds; the inverse of `reason as u64`.
+    pub(crate) fn from_word(word: u64) -> Self {
+        match word {
+            2 => EndReason::Disconnected,
+            3 => EndReason::Expired,
+            _ => EndReason::Closed,
+        }
+    }
+}

@@ -1,14 +1,31 @@
 //! Tenure: leader election as fast as an atomic load.
+#![forbid(unsafe_code)]
 
+// Ground: used by all, uses nothing of ours.
 mod clock;
-mod election;
 mod error;
 mod id;
 mod limits;
+mod sync;
+
+// Pure: values in, values out.
+mod election;
 mod wheel;
 mod wire;
 
+// Concurrent.
+mod lease;
+mod log;
+mod shard;
+
+// Faces.
+mod engine;
+#[cfg(feature = "client")]
+pub mod client;
+
 pub use crate::clock::{Clock, Moment};
+pub use crate::election::{Reason, Term};
+pub use crate::engine::{Election, Engine, EngineBuilder, Observer, Session, Watch};
 pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKind};
 pub use crate::limits::Limits;

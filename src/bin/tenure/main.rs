@@ -1,1 +1,46 @@
-fn main(){}
+//! The `tenure` command: a server, and the things one does to an election from a shell.
+
+mod args;
+mod ask;
+mod output;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// How the process ends. Documented in `--help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Exit {
+    Ok = 0,
+    Failed = 1,
+    NobodyLeads = 3,
+    Unreachable = 6,
+    PlaceLost = 7,
+    InternalFault = 70,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command {
+        Command::Serve(serve) => serve::run(&serve).map(|()| Exit::Ok),
+        Command::Ask(ask) => ask::run(&ask),
+    };
+    let exit = done.unwrap_or_else(|error| {
+        eprintln!("tenure: {error:#}");
+        exit_for(&error)
+    });
+    ExitCode::from(exit as u8)
+}
+
+/// Who could not be reached may be asked again; who refused may not.
+fn exit_for(error: &anyhow::Error) -> Exit {
+    use tenure::client::ClientError;
+    match error.downcast_ref() {
+        Some(ClientError::Unreachable { .. } | ClientError::Lost { .. }) => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}

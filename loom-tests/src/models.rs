@@ -1,0 +1,312 @@
+//! One model for each promise. A model that could not fail proves nothing, so each is built around
+//! an assertion that some interleaving would break if an ordering were weaker or a step missing.
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use loom::thread;
+
+use crate::error::EndReason;
+use crate::lease::Lease;
+use crate::shard::mailbox::{Mailbox, Next};
+use crate::shard::watch::Mark;
+
+/// Runs commands that are numbers into the list that is the state.
+fn submit(mailbox: &Mailbox<u64, Vec<u64>>, command: u64) {
+    let submitted = mailbox.submit(
+        usize::MAX,
+        command,
+        |command| command,
+        |state, next| {
+            for next in next {
+                match next {
+                    Next::Own(command) | Next::Waited(command) => state.push(command),
+                }
+            }
+        },
+    );
+    assert!(submitted.is_ok());
+}
+
+fn contents(mailbox: &Mailbox<u64, Vec<u64>>) -> Vec<u64> {
+    let mut seen = None;
+    let _ok = mailbox.submit(
+        usize::MAX,
+        0,
+        |command| command,
+        |state, next| {
+            next.for_each(drop);
+            seen = Some(state.clone());
+        },
+    );
+    seen.expect("nobody else is there, so the look runs here")
+}
+
+/// No command is left behind: when all submitters have returned, all commands have run, once, and
+/// those of one submitter in its order.
+#[test]
+fn mailbox_leaves_no_command_behind() {
+    loom::model(|| {
+        let mailbox = Arc::new(Mailbox::new(Vec::new()));
+        let other = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || {
+                submit(&mailbox, 11);
+                submit(&mailbox, 12);
+            })
+        };
+        submit(&mailbox, 21);
+        other.join().unwrap();
+        assert_eq!(mailbox.waiting(), 0, "left behind");
+        let ran = contents(&mailbox);
+        let mut sorted = ran.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [11, 12, 21], "lost or doubled");
+        let place = |n| ran.iter().position(|&it| it == n).unwrap();
+        assert!(place(11) < place(12), "one submitter's order");
+    });
+}
+
+#[test]
+fn mailbox_of_three_submitters() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let mailbox = Arc::new(Mailbox::new(Vec::new()));
+        let others = [1, 2].map(|n| {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || submit(&mailbox, n))
+        });
+        submit(&mailbox, 3);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(mailbox.waiting(), 0);
+        assert_eq!(contents(&mailbox).len(), 3);
+    });
+}
+
+/// Stands in for arc-swap: `store` releases, a cached look is a relaxed load, as `Cache` does it.
+#[derive(Default)]
+struct Published(AtomicU64);
+
+impl Published {
+    fn store(&self, revision: u64) {
+        self.0.swap(revision, Ordering::AcqRel);
+    }
+
+    fn cached(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Who has a reply reads that revision or a newer one, also when another thread ran the command.
+#[test]
+fn publish_before_reply() {
+    struct Election {
+        mailbox: Mailbox<usize, u64>,
+        published: Published,
+        /// Each submitter's reply: 0 until it comes.
+        replies: [AtomicU64; 2],
+    }
+
+    fn enter(election: &Election, who: usize) {
+        let _ok = election.mailbox.submit(
+            usize::MAX,
+            who,
+            |who| who,
+            |revision, next| {
+                for next in next {
+                    let (Next::Own(who) | Next::Waited(who)) = next;
+                    *revision += 1;
+                    election.published.store(*revision);
+                    election.replies[who].store(*revision, Ordering::Release);
+                }
+            },
+        );
+        let replied = election.replies[who].load(Ordering::Acquire);
+        if replied > 0 {
+            assert!(election.published.cached() >= replied, "a reply overtook its publication");
+        }
+    }
+
+    loom::model(|| {
+        let election = Arc::new(Election {
+            mailbox: Mailbox::new(0),
+            published: Published::default(),
+            replies: Default::default(),
+        });
+        let other = {
+            let election = election.clone();
+            thread::spawn(move || enter(&election, 1))
+        };
+        enter(&election, 0);
+        other.join().unwrap();
+        assert_eq!(election.published.cached(), 2);
+        assert!(election.replies.iter().all(|reply| reply.load(Ordering::Acquire) > 0));
+    });
+}
+
+/// A change is always seen in the end: a reader that looks whenever it is told ends at the newest.
+#[test]
+fn watch_marks_lose_no_change() {
+    struct Watched {
+        mark: Mark,
+        published: Published,
+        told: AtomicU64,
+    }
+
+    impl Watched {
+        fn change(&self, revision: u64) {
+            self.published.0.store(revision, Ordering::Release);
+            if self.mark.raise() {
+                self.told.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+
+        fn look(&self) -> u64 {
+            self.mark.lower();
+            self.published.cached()
+        }
+    }
+
+    loom::model(|| {
+        let watched = Arc::new(Watched {
+            mark: Mark::new(),
+            published: Published::default(),
+            told: AtomicU64::new(0),
+        });
+        let writer = {
+            let watched = watched.clone();
+            thread::spawn(move || {
+                watched.change(1);
+                watched.change(2);
+            })
+        };
+        // The reader looks once for each time it was told, as far as it knows yet.
+        let (mut looks, mut last) = (0, 0);
+        while looks < watched.told.load(Ordering::Acquire) {
+            looks += 1;
+            let seen = watched.look();
+            assert!(seen >= last, "a watch went back");
+            last = seen;
+        }
+        writer.join().unwrap();
+        while looks < watched.told.load(Ordering::Acquire) {
+            looks += 1;
+            last = watched.look();
+        }
+        assert_eq!(last, 2, "told {looks} times, and the newest was never seen");
+    });
+}
+
+/// The same mark as a reactor's bell: raised while awake, lowered before sleeping, then one more look.
+#[test]
+fn bell_wakes_a_sleeper() {
+    loom::model(|| {
+        let bell = Arc::new(Mark::new());
+        let queue = Arc::new(AtomicBool::new(false));
+        bell.raise(); // awake
+        let producer = {
+            let (bell, queue) = (bell.clone(), queue.clone());
+            thread::spawn(move || {
+                queue.store(true, Ordering::Relaxed);
+                bell.raise() // true: the sleeper has to be woken by a syscall
+            })
+        };
+        bell.lower();
+        let found = queue.load(Ordering::Relaxed);
+        let woken = producer.join().unwrap();
+        assert!(found || woken, "asleep with work waiting");
+    });
+}
+
+/// Session end against use: whatever the order, no candidate outlives its session.
+#[test]
+fn session_end_against_enter() {
+    struct Standing {
+        lease: Lease,
+        /// The shard: the state is whether the session's candidate stands.
+        mailbox: Mailbox<Job, bool>,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Job {
+        Enter,
+        Ended,
+    }
+
+    impl Standing {
+        fn submit(&self, job: Job) {
+            let _ok = self.mailbox.submit(
+                usize::MAX,
+                job,
+                |job| job,
+                |stands, next| {
+                    for next in next {
+                        match next {
+                            Next::Own(Job::Enter) | Next::Waited(Job::Enter) => {
+                                *stands |= self.lease.ended().is_none();
+                            }
+                            Next::Own(Job::Ended) | Next::Waited(Job::Ended) => *stands = false,
+                        }
+                    }
+                },
+            );
+        }
+
+        fn enter(&self) {
+            self.lease.visit(5);
+            self.submit(Job::Enter);
+        }
+
+        fn end(&self, reason: EndReason) -> bool {
+            let Some(shards) = self.lease.end(reason) else { return false };
+            if shards & (1 << 5) != 0 {
+                self.submit(Job::Ended);
+            }
+            true
+        }
+
+        fn stands(&self) -> bool {
+            let mut seen = true;
+            let _ok = self.mailbox.submit(
+                usize::MAX,
+                Job::Ended,
+                |job| job,
+                |stands, next| {
+                    seen = *stands;
+                    next.for_each(drop);
+                },
+            );
+            seen
+        }
+    }
+
+    loom::model(|| {
+        let standing =
+            Arc::new(Standing { lease: Lease::open_ended(), mailbox: Mailbox::new(false) });
+        let user = {
+            let standing = standing.clone();
+            thread::spawn(move || standing.enter())
+        };
+        assert!(standing.end(EndReason::Disconnected));
+        user.join().unwrap();
+        assert!(!standing.stands(), "a candidate outlived its session");
+        assert_eq!(standing.lease.ended(), Some(EndReason::Disconnected));
+    });
+}
+
+/// Two that end a session agree on who did, and why.
+#[test]
+fn session_ends_once() {
+    loom::model(|| {
+        let lease = Arc::new(Lease::open_ended());
+        let other = {
+            let lease = lease.clone();
+            thread::spawn(move || lease.end(EndReason::Expired).is_some())
+        };
+        let mine = lease.end(EndReason::Closed).is_some();
+        let theirs = other.join().unwrap();
+        assert!(mine ^ theirs);
+        let reason = if mine { EndReason::Closed } else { EndReason::Expired };
+        assert_eq!(lease.ended(), Some(reason));
+    });
+}

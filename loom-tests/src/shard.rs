@@ -1,0 +1,6 @@
+//! The shard's files that hold atomics.
+
+#[path = "../../src/shard/mailbox.rs"]
+pub(crate) mod mailbox;
+#[path = "../../src/shard/watch.rs"]
+pub(crate) mod watch;

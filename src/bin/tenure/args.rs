@@ -1,0 +1,252 @@
+//! The command line. The comments here are its `--help`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tenure::client::Address;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  the server refused, or something failed; standard error says what
+   2  the command line makes no sense
+   3  nobody leads (term)
+   6  can't reach the server, or the connection was lost
+   7  the place was lost: somebody evicted the candidate (enter)
+  70  an internal fault";
+
+/// Leader election as fast as an atomic load.
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a server.
+    Serve(Box<Serve>),
+    #[command(flatten)]
+    Ask(Ask),
+}
+
+/// What is asked of a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ask {
+    /// Hold a place in an election until interrupted, printing each term; then withdraw.
+    Enter {
+        #[command(flatten)]
+        on: OnCandidate,
+    },
+    /// Make a candidate the leader.
+    Anoint {
+        #[command(flatten)]
+        on: OnCandidate,
+    },
+    /// Swap a candidate with the one before it.
+    Promote {
+        #[command(flatten)]
+        on: OnCandidate,
+    },
+    /// Swap a candidate with the one behind it.
+    Demote {
+        #[command(flatten)]
+        on: OnCandidate,
+    },
+    /// Remove a candidate, whoever holds it.
+    Evict {
+        #[command(flatten)]
+        on: OnCandidate,
+    },
+    /// Print who leads; exit 3 when nobody does.
+    Term {
+        #[command(flatten)]
+        on: OnElection,
+    },
+    /// Print who leads now, and again after each change.
+    Watch {
+        #[command(flatten)]
+        on: OnElection,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OnElection {
+    /// The election's name.
+    pub(crate) election: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OnCandidate {
+    /// The election's name.
+    pub(crate) election: String,
+    /// The candidate's name.
+    pub(crate) candidate: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+/// Which server, and how to print.
+#[derive(Debug, clap::Args)]
+pub(crate) struct To {
+    /// The server: host:port or unix:///path.
+    #[arg(long, env = "TENURE_SERVER", default_value = "127.0.0.1:5678", value_name = "ADDRESS")]
+    pub(crate) server: Address,
+    /// How long to try to connect.
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time)]
+    pub(crate) connect_timeout: Duration,
+    /// Text for people, or json for machines: one object a line.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Where to listen: host:port or unix:///path; may be given more than once. Port 0 picks a free
+    /// port.
+    #[arg(long, default_value = "127.0.0.1:5678", value_name = "ADDRESS")]
+    pub(crate) listen: Vec<Address>,
+    /// Write the bound addresses to this file, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ports_file: Option<PathBuf>,
+    /// Listen beyond loopback although nothing is encrypted.
+    #[arg(long)]
+    pub(crate) allow_plaintext: bool,
+    /// Keep everything in memory: terms, candidates and sessions are lost when the server stops.
+    /// This version keeps no other way, and says so when the flag is not given.
+    #[arg(long)]
+    pub(crate) memory: bool,
+
+    /// Threads that serve connections. [default: half the cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) reactors: Option<NonZeroUsize>,
+    /// Parts the elections are spread over, 1 to 64. [default: four for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<NonZeroUsize>,
+    /// Spin this long for more work before sleeping: lower latency for a busy core.
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = time)]
+    pub(crate) busy_poll: Duration,
+
+    /// How long a closed connection's candidates stay.
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = time)]
+    pub(crate) disconnect_grace: Duration,
+    /// Close a connection that sends no request for this long. 0s: never.
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = time)]
+    pub(crate) connection_idle: Duration,
+    /// Close a connection whose peer's host is silent for this long (not a stopped process: its host
+    /// still answers).
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time)]
+    pub(crate) silence: Duration,
+    /// How long to let clients finish after SIGTERM or SIGINT. A second signal ends at once.
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time)]
+    pub(crate) drain: Duration,
+
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as tenure=debug.
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log_level: String,
+    /// Text for people, or json for machines, on standard error.
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) log_format: Format,
+}
+
+/// The bounds. At one of them the answer is an error that names it, and nothing else suffers.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Bytes of an election's or a candidate's name.
+    #[arg(long, default_value_t = 512, value_name = "BYTES")]
+    max_name_bytes: usize,
+    /// Candidates in one election.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    max_candidates: usize,
+    /// Bytes of all candidates' names in one election.
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    max_candidate_bytes: usize,
+    /// Elections.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    max_elections: usize,
+    /// Sessions.
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    max_sessions: usize,
+    /// Commands that wait in one shard's mailbox.
+    #[arg(long, default_value_t = 65_536, value_name = "N")]
+    max_mailbox: usize,
+    /// Connections.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    max_connections: usize,
+    /// Live streams on one connection.
+    #[arg(long, default_value_t = 1_024, value_name = "N")]
+    max_streams: usize,
+    /// Bytes of one frame.
+    #[arg(long, default_value_t = 4 << 20, value_name = "BYTES")]
+    max_frame_bytes: usize,
+    /// Bytes of pending output over which a connection's requests wait.
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    pause_output_bytes: usize,
+    /// Bytes of pending output over which a connection is closed.
+    #[arg(long, default_value_t = 8 << 20, value_name = "BYTES")]
+    max_output_bytes: usize,
+}
+
+impl Limits {
+    pub(crate) fn to_engine(&self) -> tenure::Limits {
+        tenure::Limits {
+            name_bytes: self.max_name_bytes,
+            candidates: self.max_candidates,
+            candidate_bytes: self.max_candidate_bytes,
+            elections: self.max_elections,
+            sessions: self.max_sessions,
+            mailbox: self.max_mailbox,
+            connections: self.max_connections,
+            streams: self.max_streams,
+            frame_bytes: self.max_frame_bytes,
+            output_pause_bytes: self.pause_output_bytes,
+            output_bytes: self.max_output_bytes,
+        }
+    }
+}
+
+/// A duration with its unit: `50us`, `3s`, `1m 30s`.
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; give a number with a unit, such as 50us, 10s or 1m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_duration_takes_a_unit() {
+        assert_eq!(time("50us"), Ok(Duration::from_micros(50)));
+        assert!(time("50").unwrap_err().contains("such as 50us"));
+    }
+
+    #[test]
+    fn the_documented_limits_are_the_defaults() {
+        let Command::Serve(serve) = Args::parse_from(["tenure", "serve"]).command else {
+            panic!("serve is serve")
+        };
+        assert_eq!(serve.limits.to_engine(), tenure::Limits::default());
+    }
+}

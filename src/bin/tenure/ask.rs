@@ -1,0 +1,116 @@
+//! One election, from a shell.
+
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context, Result};
+use crossbeam::atomic::AtomicCell;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tenure::client::{Client, ClientError, TermView};
+
+use crate::Exit;
+use crate::args::{Ask, Format, OnCandidate, OnElection, To};
+use crate::output;
+
+pub(crate) fn run(ask: &Ask) -> Result<Exit> {
+    match ask {
+        Ask::Enter { on } => enter(on),
+        Ask::Anoint { on } => change(on, Client::anoint),
+        Ask::Promote { on } => change(on, Client::promote),
+        Ask::Demote { on } => change(on, Client::demote),
+        Ask::Evict { on } => change(on, Client::evict),
+        Ask::Term { on } => term(on),
+        Ask::Watch { on } => watch(on),
+    }
+}
+
+fn connect(to: &To) -> Result<Client> {
+    Ok(Client::connect(&to.server, to.connect_timeout)?)
+}
+
+fn change(
+    on: &OnCandidate,
+    change: fn(&Client, &str, &str) -> Result<TermView, ClientError>,
+) -> Result<Exit> {
+    let term = change(&connect(&on.to)?, &on.election, &on.candidate)?;
+    output::term(on.to.output, &on.election, &term)?;
+    Ok(Exit::Ok)
+}
+
+fn term(on: &OnElection) -> Result<Exit> {
+    let term = connect(&on.to)?.term(&on.election)?;
+    output::term(on.to.output, &on.election, &term)?;
+    Ok(if term.leader.is_some() { Exit::Ok } else { Exit::NobodyLeads })
+}
+
+fn watch(on: &OnElection) -> Result<Exit> {
+    let client = connect(&on.to)?;
+    // A watch says nothing of an election that has had no leader yet; a person wants to see that.
+    let present = client.term(&on.election)?;
+    if present.number == 0 {
+        output::term(on.to.output, &on.election, &present)?;
+    }
+    for term in client.watch(&on.election)? {
+        output::term(on.to.output, &on.election, &term?)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Holds a place until a signal comes. The watch is opened first, so that it shows the entry too.
+fn enter(on: &OnCandidate) -> Result<Exit> {
+    let OnCandidate { election, candidate, to } = on;
+    let client = connect(to)?;
+    let interrupted = withdraw_when_interrupted(&client, election, candidate)?;
+    let watch = client.watch(election)?;
+    let entered = client.enter(election, candidate)?;
+    let mut stood = false;
+    for term in watch {
+        let term = match term {
+            Err(ClientError::Lost { .. }) if interrupted.load() => return Ok(Exit::Ok),
+            term => term?,
+        };
+        if interrupted.load() {
+            break;
+        }
+        // States from before the entry are of no interest, and don't have the candidate.
+        stood |= term.has(candidate);
+        if !stood && term.number <= entered.number {
+            continue;
+        }
+        output::term(to.output, election, &term)?;
+        if !term.has(candidate) {
+            eprintln!("tenure: {candidate} no longer stands in {election}; somebody removed it");
+            return Ok(Exit::PlaceLost);
+        }
+    }
+    Ok(if interrupted.load() { Exit::Ok } else { lost_by_drain(to.output) })
+}
+
+/// The server ended the watch in good order, because it drains: the place ends with it.
+fn lost_by_drain(_: Format) -> Exit {
+    eprintln!("tenure: the server is going away");
+    Exit::Unreachable
+}
+
+/// On SIGINT or SIGTERM: withdraws, then closes the connection, which ends the watch.
+fn withdraw_when_interrupted(
+    client: &Client,
+    election: &str,
+    candidate: &str,
+) -> Result<Arc<AtomicCell<bool>>> {
+    let interrupted = Arc::new(AtomicCell::new(false));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't listen for signals")?;
+    let (client, flag) = (client.clone(), interrupted.clone());
+    let (election, candidate) = (election.to_owned(), candidate.to_owned());
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            flag.store(true);
+            if let Err(error) = client.withdraw(&election, &candidate) {
+                eprintln!("tenure: could not withdraw: {error}");
+            }
+            client.close();
+        }
+    });
+    Ok(interrupted)
+}

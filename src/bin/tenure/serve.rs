@@ -1,0 +1,123 @@
+//! `tenure serve`: an engine, a server in front of it, and an orderly end.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::ToSocketAddrs;
+use std::path::Path;
+use std::process;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tenure::client::Address;
+use tenure::{Engine, Server};
+use tracing_subscriber::EnvFilter;
+
+use crate::Exit;
+use crate::args::{Format, Serve};
+
+pub(crate) fn run(serve: &Serve) -> Result<()> {
+    log_to_stderr(serve)?;
+    stop_on_panic();
+    refuse_to_expose(serve)?;
+    // Registered before anything listens, so that an early signal drains too.
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't listen for signals")?;
+
+    let mut engine = Engine::builder().limits(serve.limits.to_engine());
+    if let Some(shards) = serve.shards {
+        engine = engine.shards(shards);
+    }
+    let server = start(serve, engine.open()?)?;
+    let addresses = server.addresses();
+    if let Some(file) = &serve.ports_file {
+        write_whole(file, &(addresses.join("\n") + "\n"))
+            .with_context(|| format!("can't write {}", file.display()))?;
+    }
+    println!("tenure {} listens on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
+    io::stdout().flush()?;
+    if !serve.memory {
+        tracing::warn!(
+            "everything is kept in memory: terms start again at 1 when this server stops \
+             (give --memory to say that this is meant)"
+        );
+    }
+
+    signals.forever().next();
+    tracing::info!("draining for at most {:?}; a second signal ends at once", serve.drain);
+    thread::spawn(move || {
+        signals.forever().next();
+        process::exit(Exit::Failed as i32);
+    });
+    server.drain(serve.drain);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start(serve: &Serve, engine: Engine) -> Result<Server> {
+    let mut server = Server::builder(engine)
+        .busy_poll(serve.busy_poll)
+        .disconnect_grace(serve.disconnect_grace)
+        .silence(serve.silence);
+    if !serve.connection_idle.is_zero() {
+        server = server.connection_idle(serve.connection_idle);
+    }
+    if let Some(reactors) = serve.reactors {
+        server = server.reactors(reactors.get());
+    }
+    for address in &serve.listen {
+        server = server.listen(address.to_string());
+    }
+    Ok(server.spawn()?)
+}
+
+/// Beyond loopback, anybody on the way can read and change what is said.
+fn refuse_to_expose(serve: &Serve) -> Result<()> {
+    if serve.allow_plaintext {
+        return Ok(());
+    }
+    for listen in &serve.listen {
+        let Address::Tcp(address) = listen else { continue };
+        let mut resolved =
+            address.to_socket_addrs().with_context(|| format!("can't listen on {address}"))?;
+        if resolved.any(|address| !address.ip().is_loopback()) {
+            bail!(
+                "{address} can be reached from other machines and nothing is encrypted; listen on \
+                 127.0.0.1, or give --allow-plaintext if the network is your own"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn log_to_stderr(serve: &Serve) -> Result<()> {
+    let filter = EnvFilter::try_new(&serve.log_level)
+        .with_context(|| format!("--log-level {:?} is not a filter", serve.log_level))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match serve.log_format {
+        Format::Text => log.init(),
+        Format::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+/// A server that lost a thread is half alive: better none, and another takes over.
+fn stop_on_panic() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        eprintln!("tenure: stopping after an internal fault; please report the lines above");
+        process::exit(Exit::InternalFault as i32);
+    }));
+}
+
+/// Writes beside and renames, so that a reader who waits for the file never sees half of it.
+fn write_whole(file: &Path, text: &str) -> io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    fs::write(&beside, text)?;
+    fs::rename(&beside, file)
+}

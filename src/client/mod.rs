@@ -1,0 +1,202 @@
+//! A client of a Tenure server, over TCP or a Unix socket. Blocking, without a runtime.
+//!
+//! [`Client`] speaks the v1 election service of the thin protocol. Its connection is its session:
+//! when the client is dropped, its candidates leave.
+
+mod address;
+mod connection;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::address::Address;
+
+use self::connection::{Connection, Replies};
+use crate::error::Error;
+use crate::wire::Malformed;
+use crate::wire::election_v1::{CandidateRequest, NamedRequest, TermMessage};
+
+const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
+
+/// Why a call to a server failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// No connection could be made.
+    #[error("can't reach {address}: {source}")]
+    Unreachable {
+        /// Where it was tried.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The connection was lost; a change that was under way may have happened.
+    #[error("the connection to {address} was lost: {why}")]
+    Lost {
+        /// The server.
+        address: Address,
+        /// How it ended.
+        why: String,
+    },
+    /// The server's own answer.
+    #[error("{message}")]
+    Refused {
+        /// A gRPC status code.
+        code: i32,
+        /// The server's sentence.
+        message: String,
+    },
+    /// Bytes that are not what the protocol says.
+    #[error("the server's answer makes no sense: {0}")]
+    Protocol(String),
+}
+
+impl From<Malformed> for ClientError {
+    fn from(malformed: Malformed) -> Self {
+        let error: Error = malformed.of("atomix.runtime.election.v1.Term");
+        ClientError::Protocol(error.to_string())
+    }
+}
+
+/// Who led when the server answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TermView {
+    /// The term: greater with each change of leader, 0 before anybody led.
+    pub number: u64,
+    /// The leader, or `None` if nobody leads.
+    pub leader: Option<String>,
+    /// Who waits, in order.
+    pub candidates: Vec<String>,
+}
+
+impl TermView {
+    fn decode(reply: &[u8]) -> Result<Self, ClientError> {
+        let term = TermMessage::decode_reply(reply)?;
+        Ok(Self {
+            number: term.number,
+            leader: (!term.leader.is_empty()).then(|| term.leader.to_owned()),
+            candidates: term.candidates().map(str::to_owned).collect(),
+        })
+    }
+
+    /// True if `candidate` leads or waits.
+    pub fn has(&self, candidate: &str) -> bool {
+        self.leader.as_deref() == Some(candidate)
+            || self.candidates.iter().any(|waiting| waiting == candidate)
+    }
+}
+
+/// A connection to a server. Clones share it, and calls from several threads run at the same time.
+#[derive(Clone)]
+pub struct Client {
+    connection: Arc<Connection>,
+}
+
+impl Client {
+    /// Connects, waiting at most `patience`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`].
+    pub fn connect(address: &Address, patience: Duration) -> Result<Self, ClientError> {
+        let connection = Connection::open(address, patience)
+            .map_err(|source| ClientError::Unreachable { address: address.clone(), source })?;
+        Ok(Self { connection: Arc::new(connection) })
+    }
+
+    /// Who leads now.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]; so for all calls below.
+    pub fn term(&self, election: &str) -> Result<TermView, ClientError> {
+        self.named("GetTerm", election)
+    }
+
+    /// `candidate` joins the queue for as long as this client lives.
+    #[allow(missing_docs, clippy::missing_errors_doc)]
+    pub fn enter(&self, election: &str, candidate: &str) -> Result<TermView, ClientError> {
+        self.on_candidate("Enter", election, candidate)
+    }
+
+    /// `candidate`, one of this client's own, leaves.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn withdraw(&self, election: &str, candidate: &str) -> Result<TermView, ClientError> {
+        self.on_candidate("Withdraw", election, candidate)
+    }
+
+    /// `candidate` becomes the leader.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn anoint(&self, election: &str, candidate: &str) -> Result<TermView, ClientError> {
+        self.on_candidate("Anoint", election, candidate)
+    }
+
+    /// `candidate` swaps with the one before it.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn promote(&self, election: &str, candidate: &str) -> Result<TermView, ClientError> {
+        self.on_candidate("Promote", election, candidate)
+    }
+
+    /// `candidate` swaps with the one behind it.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn demote(&self, election: &str, candidate: &str) -> Result<TermView, ClientError> {
+        self.on_candidate("Demote", election, candidate)
+    }
+
+    /// `candidate` leaves, whoever holds it.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn evict(&self, election: &str, candidate: &str) -> Result<TermView, ClientError> {
+        self.on_candidate("Evict", election, candidate)
+    }
+
+    /// The present term if there ever was one, then the newest after each change. The iterator ends
+    /// when the server ends the watch, and with an error when the connection is lost.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn watch(&self, election: &str) -> Result<WatchView, ClientError> {
+        let mut payload = Vec::new();
+        NamedRequest { name: election }.encode(&mut payload);
+        Ok(WatchView { replies: self.connection.stream(SERVICE, "Watch", &payload)? })
+    }
+
+    /// Cuts the connection; calls and watches under way end with [`ClientError::Lost`].
+    pub fn close(&self) {
+        self.connection.close();
+    }
+
+    fn named(&self, method: &str, election: &str) -> Result<TermView, ClientError> {
+        let mut payload = Vec::new();
+        NamedRequest { name: election }.encode(&mut payload);
+        self.connection.call(SERVICE, method, &payload).and_then(|it| TermView::decode(&it))
+    }
+
+    fn on_candidate(
+        &self,
+        method: &str,
+        election: &str,
+        candidate: &str,
+    ) -> Result<TermView, ClientError> {
+        let mut payload = Vec::new();
+        CandidateRequest { name: election, candidate }.encode(&mut payload);
+        self.connection.call(SERVICE, method, &payload).and_then(|it| TermView::decode(&it))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.connection.address())
+    }
+}
+
+/// The states of a watched election, as they come.
+#[derive(Debug)]
+pub struct WatchView {
+    replies: Replies,
+}
+
+impl Iterator for WatchView {
+    type Item = Result<TermView, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.replies.next().map(|reply| reply.and_then(|it| TermView::decode(&it)))
+    }
+}

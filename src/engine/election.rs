@@ -1,0 +1,227 @@
+//! The handle of one election.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::watch::Follower;
+use super::{Engine, Observer, Session, Watch};
+use crate::election::{Conflict, Term};
+use crate::error::Error;
+use crate::id::checked_name;
+use crate::limits::Limits;
+use crate::shard::{self, Cell, Command, Outcome, Reply, ReplyTo, Sink, Ticket, Waiter, Work};
+
+/// One operation, as a service asks for it.
+#[derive(Clone)]
+pub(crate) enum Act<'a> {
+    Create { tags: Vec<Box<str>> },
+    Enter { candidate: &'a str, session: &'a Session, conflict: Conflict },
+    Withdraw { candidate: &'a str, session: &'a Session },
+    Anoint { candidate: &'a str },
+    Promote { candidate: &'a str },
+    Demote { candidate: &'a str },
+    Evict { candidate: &'a str },
+    Leave { session: &'a Session },
+    Delete,
+}
+
+/// A handle of one election. It follows the name: after a deletion it shows that nobody leads, then
+/// whatever comes later.
+///
+/// Every change blocks only for its own commit and returns the term after it, which is the present
+/// one if there was nothing to do.
+pub struct Election {
+    engine: Engine,
+    /// `Some` until dropped.
+    cell: Option<Arc<Cell>>,
+}
+
+impl Election {
+    pub(super) fn new(engine: Engine, cell: Arc<Cell>) -> Self {
+        Self { engine, cell: Some(cell) }
+    }
+
+    pub(super) fn checked<'a>(name: &'a [u8], limits: &Limits) -> Result<&'a str, Error> {
+        checked_name("election name", name, limits.name_bytes)
+    }
+
+    /// The election's name.
+    pub fn name(&self) -> &str {
+        self.cell().name()
+    }
+
+    /// Who leads now, from any thread. To read often, hold an [`Observer`].
+    pub fn term(&self) -> Arc<Term> {
+        self.cell().term().clone()
+    }
+
+    /// A reader for one thread, which costs about a nanosecond a look.
+    pub fn observe(&self) -> Observer {
+        Observer::new(self.clone())
+    }
+
+    /// The present term, then the newest after each change.
+    pub fn watch(&self) -> Watch {
+        Watch::new(self)
+    }
+
+    /// `candidate` joins the end of the queue, and leads if it is the first.
+    ///
+    /// # Errors
+    /// [`Error::CandidateTaken`] if another session holds it, [`Error::SessionEnded`],
+    /// [`Error::InvalidName`], [`Error::LimitReached`].
+    pub fn enter(&self, session: &Session, candidate: &str) -> Outcome {
+        self.act(Act::Enter { candidate, session, conflict: Conflict::Refuse })
+    }
+
+    /// As [`enter`](Self::enter), but takes the candidate over, in its place, from whichever session
+    /// holds it. If it leads, that is a new term.
+    ///
+    /// # Errors
+    /// As `enter`, without `CandidateTaken`.
+    pub fn take_over(&self, session: &Session, candidate: &str) -> Outcome {
+        self.act(Act::Enter { candidate, session, conflict: Conflict::TakeOver })
+    }
+
+    /// `candidate` leaves from any place. If it led, the next leads.
+    ///
+    /// # Errors
+    /// [`Error::NotYours`] if another session holds it, [`Error::SessionEnded`],
+    /// [`Error::InvalidName`].
+    pub fn withdraw(&self, session: &Session, candidate: &str) -> Outcome {
+        self.act(Act::Withdraw { candidate, session })
+    }
+
+    /// `candidate` becomes the leader, the old one the second.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    pub fn anoint(&self, candidate: &str) -> Outcome {
+        self.act(Act::Anoint { candidate })
+    }
+
+    /// `candidate` swaps with the one before it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    pub fn promote(&self, candidate: &str) -> Outcome {
+        self.act(Act::Promote { candidate })
+    }
+
+    /// `candidate` swaps with the one behind it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    pub fn demote(&self, candidate: &str) -> Outcome {
+        self.act(Act::Demote { candidate })
+    }
+
+    /// `candidate` leaves, whoever holds it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    pub fn evict(&self, candidate: &str) -> Outcome {
+        self.act(Act::Evict { candidate })
+    }
+
+    /// All candidates of `session` leave this election in one change.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`]: then they have left already.
+    pub fn leave(&self, session: &Session) -> Outcome {
+        self.act(Act::Leave { session })
+    }
+
+    /// All candidates leave and the name is forgotten. No later election of any name starts at or
+    /// below its last term.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] if the shard is overloaded.
+    pub fn delete(&self) -> Result<(), Error> {
+        self.act(Act::Delete).map(|_| ())
+    }
+
+    /// Runs one operation on this thread, or waits for the thread that runs it.
+    fn act(&self, act: Act<'_>) -> Outcome {
+        let act = self.check(act)?;
+        Waiter::wait(|to| self.hand_over(act, to))
+    }
+
+    /// Hands one operation over; its outcome goes to the sink, exactly once.
+    pub(crate) fn submit(&self, act: Act<'_>, sink: &Arc<dyn Sink>, ticket: Ticket) {
+        match self.check(act) {
+            Ok(act) => self.hand_over(act, ReplyTo::Sink(sink.clone(), ticket)),
+            Err(error) => sink.reply(ticket, Err(error)),
+        }
+    }
+
+    /// Tells the sink whenever there is something newer to take.
+    pub(crate) fn follow(&self, sink: &Arc<dyn Sink>, ticket: Ticket) -> Follower {
+        Follower::new(self.clone(), sink, ticket)
+    }
+
+    fn hand_over(&self, act: shard::Act<'_>, to: ReplyTo) {
+        self.command(Work::Change { cell: self.cell().clone(), act }, to);
+    }
+
+    pub(super) fn command(&self, work: Work<'_>, to: ReplyTo) {
+        let shard = self.cell().shard();
+        let reply = Reply::new(to, shard);
+        self.engine.inner.shards[shard].submit(Command { work, reply });
+    }
+
+    /// Checks what can be checked before the shard sees it.
+    fn check<'a>(&self, act: Act<'a>) -> Result<shard::Act<'a>, Error> {
+        let max = self.engine.limits().name_bytes;
+        let name = |candidate: &'a str| {
+            checked_name("candidate", candidate.as_bytes(), max).map(Cow::Borrowed)
+        };
+        let member = |session: &Session| session.visit(&self.engine, self.cell().shard());
+        Ok(match act {
+            Act::Create { tags } => shard::Act::Create { tags: tags.into_boxed_slice() },
+            Act::Enter { candidate, session, conflict } => shard::Act::Enter {
+                candidate: name(candidate)?,
+                member: member(session)?,
+                conflict,
+            },
+            Act::Withdraw { candidate, session } => {
+                shard::Act::Withdraw { candidate: name(candidate)?, member: member(session)? }
+            }
+            Act::Anoint { candidate } => shard::Act::Anoint { candidate: name(candidate)? },
+            Act::Promote { candidate } => shard::Act::Promote { candidate: name(candidate)? },
+            Act::Demote { candidate } => shard::Act::Demote { candidate: name(candidate)? },
+            Act::Evict { candidate } => shard::Act::Evict { candidate: name(candidate)? },
+            Act::Leave { session } => shard::Act::Leave { member: member(session)? },
+            Act::Delete => shard::Act::Delete,
+        })
+    }
+
+    pub(super) fn cell(&self) -> &Arc<Cell> {
+        self.cell.as_ref().expect("a cell until dropped")
+    }
+}
+
+impl Clone for Election {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), cell: self.cell.clone() }
+    }
+}
+
+impl Drop for Election {
+    fn drop(&mut self) {
+        // Nobody else may know this name any more; then the map needs not either.
+        let Some(cell) = self.cell.take() else { return };
+        if cell.term().is_forgotten() {
+            let name: Box<str> = cell.name().into();
+            drop(cell);
+            self.engine.inner.registry.forget(&name);
+        }
+    }
+}
+
+impl fmt::Debug for Election {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Election({:?}: {})", self.name(), self.term())
+    }
+}

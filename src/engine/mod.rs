@@ -1,0 +1,225 @@
+//! The embedding API: an engine, elections, sessions, observers and watches.
+
+mod election;
+mod observer;
+mod registry;
+mod session;
+mod watch;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crossbeam::atomic::AtomicCell;
+
+pub use self::election::Election;
+pub use self::observer::Observer;
+pub use self::session::Session;
+pub use self::watch::Watch;
+pub(crate) use self::election::Act;
+pub(crate) use self::watch::Follower;
+
+use self::registry::Registry;
+use crate::clock::Clock;
+use crate::election::Term;
+use crate::error::Error;
+use crate::id::SessionKind;
+use crate::limits::{self, Limits};
+use crate::log::{Log, MemoryLog};
+use crate::shard::{Rules, Shard};
+
+/// Elections in this process. Cloning is cheap and gives the same engine.
+///
+/// An engine has no threads of its own: a change runs on the thread that asks for it.
+///
+/// ```
+/// let engine = tenure::Engine::builder().open()?;
+/// let session = engine.session()?;
+/// let election = engine.election("billing/cron")?;
+/// let term = election.enter(&session, "node-a")?;
+/// assert_eq!((term.number(), term.leader()), (1, Some("node-a")));
+/// # Ok::<(), tenure::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Registry,
+    shards: Box<[Shard]>,
+    rules: Arc<Rules>,
+    clock: Clock,
+    sessions: AtomicCell<usize>,
+    last_session: AtomicCell<u64>,
+}
+
+impl Engine {
+    /// Settings first, then [`open`](EngineBuilder::open).
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// A session that lives until it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] at [`Limits::sessions`].
+    pub fn session(&self) -> Result<Session, Error> {
+        self.open_session(SessionKind::Owned)
+    }
+
+    pub(crate) fn open_session(&self, kind: SessionKind) -> Result<Session, Error> {
+        Session::open(self, kind)
+    }
+
+    /// The election of this name, known or not yet. The handle follows the name, also across
+    /// a deletion.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`]; [`Error::LimitReached`] at [`Limits::elections`].
+    pub fn election(&self, name: &str) -> Result<Election, Error> {
+        Election::checked(name.as_bytes(), self.limits())?;
+        let cell = self.inner.registry.find_or_add(name, self.limits(), &self.inner.rules.unknown)?;
+        Ok(Election::new(self.clone(), cell))
+    }
+
+    /// The election of this name if anybody has named it before. Never creates one.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Election>, Error> {
+        Election::checked(name.as_bytes(), self.limits())?;
+        let cell = self.inner.registry.find(name);
+        Ok(cell.map(|cell| Election::new(self.clone(), cell)))
+    }
+
+    /// Who leads the election of this name now. An unknown name reads as term 0 with no leader, and
+    /// stays unknown. To read often, hold an [`Observer`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    pub fn term(&self, name: &str) -> Result<Arc<Term>, Error> {
+        Election::checked(name.as_bytes(), self.limits())?;
+        let known = self.inner.registry.read(name).filter(|term| !term.is_forgotten());
+        Ok(known.unwrap_or_else(|| self.unknown().clone()))
+    }
+
+    /// The bounds this engine was built with.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.rules.limits
+    }
+
+    /// The clock this engine counts on.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Elections that are known or have a handle.
+    pub fn elections(&self) -> usize {
+        self.inner.registry.len()
+    }
+
+    /// Sessions that live.
+    pub fn sessions(&self) -> usize {
+        self.inner.sessions.load()
+    }
+
+    /// Commands that wait, in all shards.
+    pub fn waiting(&self) -> usize {
+        self.inner.shards.iter().map(Shard::waiting).sum()
+    }
+
+    pub(crate) fn unknown(&self) -> &Arc<Term> {
+        &self.inner.rules.unknown
+    }
+
+    fn is(&self, other: &Engine) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("shards", &self.inner.shards.len())
+            .field("elections", &self.elections())
+            .field("sessions", &self.sessions())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of an [`Engine`].
+#[derive(Clone)]
+pub struct EngineBuilder {
+    shards: Option<NonZeroUsize>,
+    limits: Limits,
+    clock: Clock,
+    log: Arc<dyn Log>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self {
+            shards: None,
+            limits: Limits::default(),
+            clock: Clock::default(),
+            log: Arc::new(MemoryLog),
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// Into how many shards the elections are spread: 1 to 64. By default four for each core, so
+    /// that two changes at once seldom meet.
+    pub fn shards(mut self, shards: NonZeroUsize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Other bounds than the documented ones.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Another clock than the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn log(mut self, log: Arc<dyn Log>) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Opens the engine, in memory: what it knows is gone with the process.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for a setting out of its range.
+    pub fn open(self) -> Result<Engine, Error> {
+        let shards = self.shards.map_or_else(default_shards, NonZeroUsize::get);
+        if shards > limits::SHARDS {
+            let why = format!("{shards} is too many; give 1 to {}", limits::SHARDS);
+            return Err(Error::InvalidSetting { setting: "shards", why });
+        }
+        let rules = Arc::new(Rules {
+            log: self.log,
+            limits: self.limits,
+            floor: AtomicCell::new(0),
+            unknown: Arc::new(Term::unknown()),
+        });
+        let inner = Inner {
+            registry: Registry::new(shards),
+            shards: (0..shards).map(|index| Shard::new(index, rules.clone())).collect(),
+            rules,
+            clock: self.clock,
+            sessions: AtomicCell::new(0),
+            last_session: AtomicCell::new(0),
+        };
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+}
+
+fn default_shards() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (4 * cores).min(limits::SHARDS)
+}

@@ -1,0 +1,112 @@
+//! Names to elections.
+//!
+//! A cell stays in the map while anybody holds it. Clones come only from the map, under its lock, or
+//! from another clone; so a cell that the map alone holds, seen under the map's write lock, can be
+//! forgotten without anybody noticing.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use crossbeam::atomic::AtomicCell;
+use dashmap::{DashMap, Entry};
+
+use crate::election::Term;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::shard::{ByName, Cell};
+
+pub(super) struct Registry {
+    /// Keyed hashing: names come from outside, and nobody there may choose who collides.
+    cells: DashMap<ByName, (), RandomState>,
+    placing: RandomState,
+    shards: usize,
+    len: AtomicCell<usize>,
+}
+
+impl Registry {
+    pub(super) fn new(shards: usize) -> Self {
+        Self {
+            cells: DashMap::default(),
+            placing: RandomState::new(),
+            shards,
+            len: AtomicCell::new(0),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len.load()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Cell>> {
+        self.cells.get(name).map(|entry| entry.key().0.clone())
+    }
+
+    /// The published term, without taking hold of the cell.
+    pub(super) fn read(&self, name: &str) -> Option<Arc<Term>> {
+        self.cells.get(name).map(|entry| entry.key().0.term().clone())
+    }
+
+    pub(super) fn find_or_add(
+        &self,
+        name: &str,
+        limits: &Limits,
+        unknown: &Arc<Term>,
+    ) -> Result<Arc<Cell>, Error> {
+        if let Some(cell) = self.find(name) {
+            return Ok(cell);
+        }
+        self.reserve(limits)?;
+        let shard = self.placing.hash_one(name) as usize % self.shards;
+        let cell = Arc::new(Cell::new(name, shard, unknown.clone()));
+        match self.cells.entry(ByName(cell.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(());
+                Ok(cell)
+            }
+            Entry::Occupied(entry) => {
+                self.len.fetch_sub(1);
+                Ok(entry.into_ref().key().0.clone())
+            }
+        }
+    }
+
+    /// Forgets the cell of this name if it means nothing and nobody holds it.
+    pub(super) fn forget(&self, name: &str) {
+        if self.cells.remove_if(name, |key, ()| is_idle(key)).is_some() {
+            self.len.fetch_sub(1);
+        }
+    }
+
+    fn reserve(&self, limits: &Limits) -> Result<(), Error> {
+        if self.len.fetch_add(1) < limits.elections {
+            return Ok(());
+        }
+        self.len.fetch_sub(1);
+        // Cells whose last holder was not a handle are found only here, when it matters.
+        self.sweep();
+        if self.len.fetch_add(1) < limits.elections {
+            return Ok(());
+        }
+        self.len.fetch_sub(1);
+        Err(Error::LimitReached {
+            limit: "elections",
+            max: limits.elections as u64,
+            advice: "delete elections that are no longer used, or raise the limit",
+        })
+    }
+
+    fn sweep(&self) {
+        self.cells.retain(|key, ()| {
+            let idle = is_idle(key);
+            if idle {
+                self.len.fetch_sub(1);
+            }
+            !idle
+        });
+    }
+}
+
+/// True if only the map holds the cell and no term of it has to be remembered.
+fn is_idle(key: &ByName) -> bool {
+    Arc::strong_count(&key.0) == 1 && key.0.term().is_forgotten()
+}

@@ -1,0 +1,173 @@
+//! Following an election: the newest state, whenever there is a newer one.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+use futures_core::Stream;
+
+use super::Election;
+use crate::clock::Clock;
+use crate::election::Term;
+use crate::shard::{Outcome, ReplyTo, Sink, Slot, Ticket, Work};
+
+/// Follows an election for somebody who is told through a sink.
+pub(crate) struct Follower {
+    election: Election,
+    slot: Arc<Slot>,
+    taken: Option<u64>,
+}
+
+impl Follower {
+    pub(super) fn new(election: Election, sink: &Arc<dyn Sink>, ticket: Ticket) -> Self {
+        let slot = Slot::new(sink.clone(), ticket);
+        let cell = election.cell().clone();
+        election.command(Work::Follow { cell, slot: slot.clone() }, ReplyTo::Nobody);
+        Self { election, slot, taken: None }
+    }
+
+    /// The newest term, if it is newer than the last one taken. The first is the present one.
+    pub(crate) fn take(&mut self) -> Option<Arc<Term>> {
+        self.slot.lower();
+        let newest = self.election.cell().term();
+        let is_newer = self.taken.is_none_or(|taken| newest.revision() > taken);
+        is_newer.then(|| {
+            self.taken = Some(newest.revision());
+            newest.clone()
+        })
+    }
+
+    pub(crate) fn election(&self) -> &Election {
+        &self.election
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let cell = self.election.cell().clone();
+        let slot = self.slot.clone();
+        self.election.command(Work::Unfollow { cell, slot }, ReplyTo::Nobody);
+    }
+}
+
+/// The present term of an election, then the newest after each change. As an iterator it blocks, as
+/// a [`Stream`] it does not; it never ends.
+///
+/// A reader that keeps up sees each change. One that does not skips to the newest, and costs nobody
+/// anything.
+///
+/// ```
+/// # let engine = tenure::Engine::builder().open()?;
+/// # let session = engine.session()?;
+/// # let election = engine.election("billing/cron")?;
+/// let mut watch = election.watch();
+/// assert_eq!(watch.next().unwrap().leader(), None);
+/// election.enter(&session, "node-a")?;
+/// assert_eq!(watch.next().unwrap().leader(), Some("node-a"));
+/// # Ok::<(), tenure::Error>(())
+/// ```
+pub struct Watch {
+    follower: Follower,
+    bell: Arc<Bell>,
+}
+
+/// Wakes the task or thread behind a watch.
+struct Bell(AtomicWaker);
+
+impl Sink for Bell {
+    fn reply(&self, _: Ticket, _: Outcome) {}
+
+    fn changed(&self, _: Ticket) {
+        self.0.wake();
+    }
+}
+
+impl Watch {
+    pub(super) fn new(election: &Election) -> Self {
+        let bell = Arc::new(Bell(AtomicWaker::new()));
+        let sink: Arc<dyn Sink> = bell.clone();
+        Self { follower: election.follow(&sink, Ticket { to: 0, about: 0 }), bell }
+    }
+
+    /// The next state if there is one already.
+    pub fn try_next(&mut self) -> Option<Arc<Term>> {
+        self.follower.take()
+    }
+
+    /// The next state, or `None` if none comes within `patience`.
+    pub fn next_within(&mut self, patience: Duration) -> Option<Arc<Term>> {
+        let clock = Clock::system();
+        let deadline = clock.now() + patience;
+        self.block(|| {
+            let left = deadline - clock.now();
+            thread::park_timeout(left);
+            !left.is_zero()
+        })
+    }
+
+    /// Waits with `rest`, which says whether to go on.
+    fn block(&mut self, mut rest: impl FnMut() -> bool) -> Option<Arc<Term>> {
+        if let Some(term) = self.try_next() {
+            return Some(term);
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(term) = self.poll(&mut context) {
+                return Some(term);
+            }
+            if !rest() {
+                return self.try_next();
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Arc<Term>> {
+        if let Some(term) = self.try_next() {
+            return Poll::Ready(term);
+        }
+        self.bell.0.register(context.waker());
+        // A change between the look and the registering woke nobody.
+        self.try_next().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Arc<Term>;
+
+    fn next(&mut self) -> Option<Arc<Term>> {
+        self.block(|| {
+            thread::park();
+            true
+        })
+    }
+}
+
+impl Stream for Watch {
+    type Item = Arc<Term>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Arc<Term>>> {
+        self.poll(context).map(Some)
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watch({:?})", self.follower.election())
+    }
+}

@@ -1,0 +1,120 @@
+//! What a shard can be asked to do.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::follower::Slot;
+use super::reply::Reply;
+use super::snapshot::Cell;
+use crate::election::{self, Conflict, Departure};
+use crate::error::Error;
+use crate::id::Holder;
+use crate::lease::Lease;
+
+/// A session as a shard knows it.
+pub(crate) struct Member {
+    pub(crate) holder: Holder,
+    pub(crate) lease: Lease,
+}
+
+impl Member {
+    fn check(&self) -> Result<(), Error> {
+        self.lease.ended().map_or(Ok(()), |reason| Err(Error::SessionEnded { reason }))
+    }
+}
+
+/// Work and the debt of its answer. It borrows its names while its own submitter runs it and owns
+/// them once it waits.
+pub(crate) struct Command<'a> {
+    pub(crate) work: Work<'a>,
+    pub(crate) reply: Reply,
+}
+
+pub(crate) enum Work<'a> {
+    Change { cell: Arc<Cell>, act: Act<'a> },
+    Follow { cell: Arc<Cell>, slot: Arc<Slot> },
+    Unfollow { cell: Arc<Cell>, slot: Arc<Slot> },
+    SessionEnded(Arc<Member>),
+}
+
+/// One operation on one election.
+pub(crate) enum Act<'a> {
+    Create { tags: Box<[Box<str>]> },
+    Enter { candidate: Cow<'a, str>, member: Arc<Member>, conflict: Conflict },
+    Withdraw { candidate: Cow<'a, str>, member: Arc<Member> },
+    Anoint { candidate: Cow<'a, str> },
+    Promote { candidate: Cow<'a, str> },
+    Demote { candidate: Cow<'a, str> },
+    Evict { candidate: Cow<'a, str> },
+    Leave { member: Arc<Member> },
+    Delete,
+}
+
+impl Act<'_> {
+    /// The same for the rules, or `None` for what does not touch the list. Fails if the session has
+    /// ended: it is asked here, when the act is applied, not when it was handed over.
+    pub(crate) fn rule(&self) -> Result<Option<election::Command<'_>>, Error> {
+        use election::Command as Rule;
+        Ok(Some(match self {
+            Act::Create { .. } => return Ok(None),
+            Act::Enter { candidate, member, conflict } => {
+                member.check()?;
+                Rule::Enter { candidate, holder: member.holder, conflict: *conflict }
+            }
+            Act::Withdraw { candidate, member } => {
+                member.check()?;
+                Rule::Withdraw { candidate, session: member.holder.session }
+            }
+            Act::Leave { member } => {
+                member.check()?;
+                Rule::Leave { session: member.holder.session, why: Departure::Closed }
+            }
+            Act::Anoint { candidate } => Rule::Anoint { candidate },
+            Act::Promote { candidate } => Rule::Promote { candidate },
+            Act::Demote { candidate } => Rule::Demote { candidate },
+            Act::Evict { candidate } => Rule::Evict { candidate },
+            Act::Delete => Rule::Delete,
+        }))
+    }
+
+    fn into_owned(self) -> Act<'static> {
+        fn own(name: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(name.into_owned())
+        }
+        match self {
+            Act::Create { tags } => Act::Create { tags },
+            Act::Enter { candidate, member, conflict } => {
+                Act::Enter { candidate: own(candidate), member, conflict }
+            }
+            Act::Withdraw { candidate, member } => {
+                Act::Withdraw { candidate: own(candidate), member }
+            }
+            Act::Anoint { candidate } => Act::Anoint { candidate: own(candidate) },
+            Act::Promote { candidate } => Act::Promote { candidate: own(candidate) },
+            Act::Demote { candidate } => Act::Demote { candidate: own(candidate) },
+            Act::Evict { candidate } => Act::Evict { candidate: own(candidate) },
+            Act::Leave { member } => Act::Leave { member },
+            Act::Delete => Act::Delete,
+        }
+    }
+}
+
+impl Command<'_> {
+    /// Fit to wait in the mailbox.
+    pub(crate) fn into_owned(self) -> Command<'static> {
+        let Command { work, reply } = self;
+        let work = match work {
+            Work::Change { cell, act } => Work::Change { cell, act: act.into_owned() },
+            Work::Follow { cell, slot } => Work::Follow { cell, slot },
+            Work::Unfollow { cell, slot } => Work::Unfollow { cell, slot },
+            Work::SessionEnded(member) => Work::SessionEnded(member),
+        };
+        Command { work, reply }
+    }
+
+    /// Ends of sessions and of follows are taken also by a full mailbox: they free what it is full
+    /// of, and there are never more of them than there were beginnings.
+    pub(crate) fn frees(&self) -> bool {
+        matches!(self.work, Work::Unfollow { .. } | Work::SessionEnded(_))
+    }
+}

@@ -1,0 +1,25 @@
+//! A shard: elections that share one writer at a time.
+//!
+//! Methods come in three kinds. `submit` hands over a command, which the caller's own thread or the
+//! present writer runs. Reading goes past the shard, straight to the published term of a [`Cell`].
+//! Everything else is the writer's and needs its role.
+//!
+//! Reading order: `command` (what can be asked), `mailbox` (who runs it), `state` (what it does),
+//! `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and `reply`.
+
+mod command;
+mod follower;
+mod mailbox;
+mod reply;
+mod snapshot;
+mod state;
+mod turn;
+mod watch;
+mod writer;
+
+pub(crate) use command::{Act, Command, Member, Work};
+pub(crate) use follower::Slot;
+pub(crate) use reply::{Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};
+pub(crate) use snapshot::{ByName, Cell, Source};
+pub(crate) use watch::Mark;
+pub(crate) use writer::{Rules, Shard};

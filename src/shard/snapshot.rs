@@ -1,0 +1,100 @@
+//! One election as everybody sees it: its name, where it lives, and the published term.
+//!
+//! Publishing is a store of arc-swap, reading a load; this file adds no ordering of its own. Who has
+//! a reply reads that revision or a newer one: the store happens before the reply is handed over, and
+//! a later load can't go back behind a store that it is ordered after, not even the relaxed load of
+//! an `Observer`, by coherence of the one pointer.
+
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::election::Term;
+
+/// The place of one election. Handles, observers and watches hold it, so they follow the name: it
+/// stays while anybody does, also when the election was deleted.
+pub(crate) struct Cell {
+    name: Box<str>,
+    shard: u16,
+    published: ArcSwap<Term>,
+}
+
+impl Cell {
+    pub(crate) fn new(name: &str, shard: usize, unknown: Arc<Term>) -> Self {
+        Self { name: name.into(), shard: shard as u16, published: ArcSwap::new(unknown) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn shard(&self) -> usize {
+        usize::from(self.shard)
+    }
+
+    /// The published term, without touching its reference count.
+    pub(crate) fn term(&self) -> Guard<Arc<Term>> {
+        self.published.load()
+    }
+
+    pub(crate) fn publish(&self, term: Arc<Term>) {
+        self.published.store(term);
+    }
+}
+
+/// What arc-swap's `Cache` follows.
+#[derive(Clone)]
+pub(crate) struct Source(pub(crate) Arc<Cell>);
+
+impl Deref for Source {
+    type Target = ArcSwap<Term>;
+
+    fn deref(&self) -> &ArcSwap<Term> {
+        &self.0.published
+    }
+}
+
+/// A cell found by its name: the registry's key, one pointer wide.
+#[derive(Clone)]
+pub(crate) struct ByName(pub(crate) Arc<Cell>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name().hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl Eq for ByName {}
+
+/// A cell as itself: two are equal if they are the same one.
+#[derive(Clone)]
+pub(crate) struct ByPlace(pub(crate) Arc<Cell>);
+
+impl Hash for ByPlace {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+impl PartialEq for ByPlace {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ByPlace {}

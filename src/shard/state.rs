@@ -1,0 +1,261 @@
+//! What a shard's writer alone may touch, and what each kind of work does to it.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use crossbeam::atomic::AtomicCell;
+
+use super::command::{Act, Command, Member, Work};
+use super::follower::Followers;
+use super::reply::{Outcome, Reply};
+use super::snapshot::{ByPlace, Cell};
+use super::turn::Turn;
+use super::writer::Rules;
+use crate::election::{self, Command as Rule, Departed, Departure, Term};
+use crate::error::Error;
+use crate::id::SessionId;
+use crate::log::Log;
+
+/// Elections that an ended session leaves in one step; the rest goes to the mailbox's end, so that
+/// others are served in between.
+const LEAVE_STEP: usize = 256;
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<OwnKey>>;
+type Set<K> = HashSet<K, BuildHasherDefault<OwnKey>>;
+
+#[derive(Default)]
+pub(super) struct State {
+    shard: usize,
+    turn: Turn,
+    turns: u64,
+    released: Arc<AtomicCell<u64>>,
+    /// States newer than the published ones, and the turn that will publish them. Empty where the
+    /// log keeps turns at once.
+    ahead: Map<ByPlace, (Arc<Term>, u64)>,
+    /// Turns in the log's hands, oldest first, with the elections they change.
+    in_flight: VecDeque<(u64, Vec<ByPlace>)>,
+    /// Where each session stands. An entry lasts as long as its session, so that who enters and
+    /// withdraws all day makes no garbage.
+    standing: Map<SessionId, Set<ByPlace>>,
+    followers: Map<ByPlace, Followers>,
+    /// Elections that were created by name, with their latest tags; they are known also while empty.
+    created: Map<ByPlace, Box<[Box<str>]>>,
+}
+
+impl State {
+    pub(super) fn new(shard: usize) -> Self {
+        Self { shard, ..Self::default() }
+    }
+
+    /// Starts a turn.
+    pub(super) fn begin(&mut self) {
+        self.turns += 1;
+        self.turn.shard = self.shard;
+        self.turn.number = self.turns;
+        self.turn.released.clone_from(&self.released);
+        self.forget_released();
+    }
+
+    /// Hands the turn to the log.
+    pub(super) fn commit(&mut self, log: &dyn Log) {
+        if self.turn.is_empty() {
+            return;
+        }
+        if log.defers() {
+            self.note_ahead();
+        }
+        log.commit(&mut self.turn);
+    }
+
+    /// Applies one command. What it gives back has to be run again, later.
+    pub(super) fn step(&mut self, command: Command<'_>, rules: &Rules) -> Option<Command<'static>> {
+        let Command { work, reply } = command;
+        match work {
+            Work::Change { cell, act } => {
+                let outcome = self.change(&cell, act, rules);
+                self.turn.answer(reply, outcome);
+                None
+            }
+            Work::Follow { cell, slot } => {
+                // Told with this turn, which is released after every earlier change: it misses none.
+                self.turn.wake(std::iter::once(slot.clone()));
+                self.followers.entry(ByPlace(cell)).or_default().join(slot);
+                None
+            }
+            Work::Unfollow { cell, slot } => {
+                if let Entry::Occupied(mut entry) = self.followers.entry(ByPlace(cell))
+                    && entry.get_mut().leave(&slot)
+                {
+                    entry.remove();
+                }
+                None
+            }
+            Work::SessionEnded(member) => self.session_ended(member, reply, rules),
+        }
+    }
+
+    fn change(&mut self, cell: &Arc<Cell>, act: Act<'_>, rules: &Rules) -> Outcome {
+        let now = self.newest(cell);
+        match act.rule()? {
+            Some(rule) => {
+                if let Some(next) = self.apply(cell, &now, &rule, rules)? {
+                    return Ok(next);
+                }
+            }
+            None => self.create(cell, act),
+        }
+        let forgotten = now.is_forgotten();
+        Ok(if forgotten { rules.unknown.clone() } else { Guard::into_inner(now) })
+    }
+
+    fn create(&mut self, cell: &Arc<Cell>, act: Act<'_>) {
+        let Act::Create { tags } = act else { return };
+        let known = self.created.entry(ByPlace(cell.clone())).or_default();
+        if !tags.is_empty() {
+            *known = tags;
+        }
+    }
+
+    /// Applies one rule and keeps the books: sessions, floor, followers.
+    fn apply(
+        &mut self,
+        cell: &Arc<Cell>,
+        now: &Term,
+        rule: &Rule<'_>,
+        rules: &Rules,
+    ) -> Result<Option<Arc<Term>>, Error> {
+        #[cfg(feature = "failpoints")]
+        super::failpoint(rule);
+        let Some(effect) = election::apply(now, rule, &rules.bounds())? else { return Ok(None) };
+        let next = Arc::new(effect.term);
+        match rule {
+            Rule::Enter { holder, .. } if !now.holds(holder.session) => {
+                let stands = self.standing.entry(holder.session).or_default();
+                stands.insert(ByPlace(cell.clone()));
+            }
+            Rule::Delete => {
+                rules.floor.fetch_max(now.number());
+                self.created.remove(&ByPlace(cell.clone()));
+            }
+            _ => {}
+        }
+        match effect.departed {
+            Departed::Nobody => {}
+            Departed::One(session) if next.holds(session) => {}
+            Departed::One(session) => self.left(session, cell),
+            Departed::All => now.sessions().for_each(|session| self.left(session, cell)),
+        }
+        self.publish(cell, next.clone());
+        Ok(Some(next))
+    }
+
+    fn left(&mut self, session: SessionId, cell: &Arc<Cell>) {
+        if let Some(stands) = self.standing.get_mut(&session) {
+            stands.remove(&ByPlace(cell.clone()));
+        }
+    }
+
+    fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>) {
+        let first = self.turn.publish(cell, term);
+        if first
+            && !self.followers.is_empty()
+            && let Some(followers) = self.followers.get(&ByPlace(cell.clone()))
+        {
+            self.turn.wake(followers.iter());
+        }
+    }
+
+    fn session_ended(
+        &mut self,
+        member: Arc<Member>,
+        reply: Reply,
+        rules: &Rules,
+    ) -> Option<Command<'static>> {
+        let session = member.holder.session;
+        let Some(mut stands) = self.standing.remove(&session) else { return None };
+        let rule = Rule::Leave { session, why: Departure::SessionEnded };
+        let some: Vec<ByPlace> = stands.iter().take(LEAVE_STEP).cloned().collect();
+        for place in some {
+            stands.remove(&place);
+            let now = self.newest(&place.0);
+            // Leaving is never refused.
+            let _left = self.apply(&place.0, &now, &rule, rules);
+        }
+        if stands.is_empty() {
+            return None;
+        }
+        self.standing.insert(session, stands);
+        Some(Command { work: Work::SessionEnded(member), reply })
+    }
+
+    /// The newest state of an election: of this turn, of a turn in flight, or published.
+    fn newest(&self, cell: &Arc<Cell>) -> Guard<Arc<Term>> {
+        if let Some(term) = self.turn.newest(cell) {
+            return Guard::from_inner(term.clone());
+        }
+        if !self.ahead.is_empty()
+            && let Some((term, _)) = self.ahead.get(&ByPlace(cell.clone()))
+        {
+            return Guard::from_inner(term.clone());
+        }
+        cell.term()
+    }
+
+    fn note_ahead(&mut self) {
+        let number = self.turn.number;
+        let mut places = Vec::new();
+        for (cell, term) in self.turn.changed() {
+            places.push(ByPlace(cell.clone()));
+            self.ahead.insert(ByPlace(cell.clone()), (term.clone(), number));
+        }
+        self.in_flight.push_back((number, places));
+    }
+
+    fn forget_released(&mut self) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let released = self.released.load();
+        while let Some((_, places)) =
+            self.in_flight.pop_front_if(|(number, _)| *number <= released)
+        {
+            for place in places {
+                if let Entry::Occupied(entry) = self.ahead.entry(place)
+                    && entry.get().1 <= released
+                {
+                    entry.remove();
+                }
+            }
+        }
+    }
+}
+
+/// Hashes keys that this process made itself, addresses and session ids, which nobody outside can
+/// choose: one multiplication.
+#[derive(Default)]
+struct OwnKey(u64);
+
+impl Hasher for OwnKey {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        // The odd constant is 2^64 over the golden ratio; the fold carries the high bits down.
+        let mixed = (self.0 ^ key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn write_usize(&mut self, key: usize) {
+        self.write_u64(key as u64);
+    }
+}

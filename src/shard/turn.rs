@@ -1,0 +1,96 @@
+//! One pass of the writer, as data, released in causal order: durable before visible, visible before
+//! answered, answered before announced.
+
+use std::sync::Arc;
+
+use crossbeam::atomic::AtomicCell;
+
+use super::follower::Slot;
+use super::reply::{Outcome, Reply};
+use super::snapshot::Cell;
+use crate::election::Term;
+use crate::log::Unit;
+
+/// Commands in one turn at most, so that a turn's cost has a bound and its replies leave soon.
+pub(crate) const COMMANDS: usize = 64;
+
+#[derive(Default)]
+pub(crate) struct Turn {
+    pub(crate) shard: usize,
+    /// Counts the turns of a shard, from 1.
+    pub(crate) number: u64,
+    /// The newest state of each election that changed; each election once.
+    publish: Vec<(Arc<Cell>, Arc<Term>)>,
+    replies: Vec<(Reply, Outcome)>,
+    wakes: Vec<Arc<Slot>>,
+    /// Where the shard reads the number of the last turn that was released.
+    pub(crate) released: Arc<AtomicCell<u64>>,
+}
+
+impl Turn {
+    /// The newest state this turn has made of `cell`'s election.
+    pub(crate) fn newest(&self, cell: &Arc<Cell>) -> Option<&Arc<Term>> {
+        self.publish.iter().rev().find(|(it, _)| Arc::ptr_eq(it, cell)).map(|(_, term)| term)
+    }
+
+    /// Publishes once for each election, however many commands change it. True if the election is
+    /// new to this turn.
+    pub(crate) fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>) -> bool {
+        match self.publish.iter_mut().rev().find(|(it, _)| Arc::ptr_eq(it, cell)) {
+            Some((_, newest)) => {
+                *newest = term;
+                false
+            }
+            None => {
+                self.publish.push((cell.clone(), term));
+                true
+            }
+        }
+    }
+
+    pub(crate) fn answer(&mut self, reply: Reply, outcome: Outcome) {
+        self.replies.push((reply, outcome));
+    }
+
+    pub(crate) fn wake(&mut self, followers: impl Iterator<Item = Arc<Slot>>) {
+        self.wakes.extend(followers);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.publish.is_empty() && self.replies.is_empty() && self.wakes.is_empty()
+    }
+
+    /// The elections this turn changes.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &(Arc<Cell>, Arc<Term>)> {
+        self.publish.iter()
+    }
+}
+
+impl Unit for Turn {
+    fn shard(&self) -> usize {
+        self.shard
+    }
+
+    fn changes(&self, keep: &mut dyn FnMut(&str, &Term)) {
+        for (cell, term) in &self.publish {
+            keep(cell.name(), term);
+        }
+    }
+
+    fn release(&mut self) {
+        for (cell, term) in self.publish.drain(..) {
+            cell.publish(term);
+        }
+        self.released.store(self.number);
+        for (reply, outcome) in self.replies.drain(..) {
+            reply.send(outcome);
+        }
+        for follower in self.wakes.drain(..) {
+            follower.wake();
+        }
+    }
+
+    fn detach(&mut self) -> Box<dyn Unit> {
+        Box::new(std::mem::take(self))
+    }
+}

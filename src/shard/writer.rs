@@ -1,0 +1,89 @@
+//! The writer's loop: take commands, apply them as one turn, hand the turn to the log.
+
+use std::sync::Arc;
+
+use crossbeam::atomic::AtomicCell;
+
+use super::command::Command;
+use super::mailbox::{Mailbox, Next, Overloaded};
+use super::state::State;
+use super::turn;
+use crate::election::{Bounds, Term};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::log::Log;
+
+/// What all shards of an engine share.
+pub(crate) struct Rules {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) limits: Limits,
+    /// No forgotten name starts again at or below this term.
+    pub(crate) floor: AtomicCell<u64>,
+    /// How an unknown name reads.
+    pub(crate) unknown: Arc<Term>,
+}
+
+impl Rules {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            floor: self.floor.load(),
+            candidates: self.limits.candidates,
+            candidate_bytes: self.limits.candidate_bytes,
+        }
+    }
+}
+
+pub(crate) struct Shard {
+    mailbox: Mailbox<Command<'static>, State>,
+    rules: Arc<Rules>,
+}
+
+impl Shard {
+    pub(crate) fn new(index: usize, rules: Arc<Rules>) -> Self {
+        let mailbox = Mailbox::new(State::new(index));
+        Self { mailbox, rules }
+    }
+
+    /// Has the command run: by this thread if nobody else is at it. Its reply always comes.
+    pub(crate) fn submit(&self, command: Command<'_>) {
+        let bound = if command.frees() { usize::MAX } else { self.rules.limits.mailbox };
+        let submitted = self.mailbox.submit(bound, command, Command::into_owned, |state, next| {
+            self.run(state, next);
+        });
+        if let Err(Overloaded(command)) = submitted {
+            let max = self.rules.limits.mailbox as u64;
+            let advice = "the shard has too much to do; try again a little later";
+            command.reply.send(Err(Error::LimitReached { limit: "mailbox", max, advice }));
+        }
+    }
+
+    /// Commands that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.mailbox.waiting()
+    }
+
+    fn run<'a>(
+        &self,
+        state: &mut State,
+        next: &mut dyn Iterator<Item = Next<Command<'a>, Command<'static>>>,
+    ) {
+        loop {
+            state.begin();
+            let mut more = false;
+            for next in next.by_ref().take(turn::COMMANDS) {
+                more = true;
+                let command = match next {
+                    Next::Own(command) => command,
+                    Next::Waited(command) => command,
+                };
+                if let Some(rest) = state.step(command, &self.rules) {
+                    self.mailbox.put_back(rest);
+                }
+            }
+            state.commit(&*self.rules.log);
+            if !more {
+                return;
+            }
+        }
+    }
+}
