@@ -1,1 +1,33 @@
 //! Bytes to messages and back: total, without recursion, borrowing what it can.
+//!
+//! Nothing here reads a socket, keeps state between calls, or can be made to panic, to recurse, or to
+//! allocate by what a peer sends: a decoder borrows from the bytes it was given. What is accepted and
+//! what is refused is prost's choice, bit for bit, and the tests hold it to that.
+//!
+//! From the bottom up: [`varint`], [`field`] (reading) and [`put`] (writing), then [`frame`] and
+//! [`envelope`] for ttrpc, then one file for the messages of each protocol.
+#![allow(dead_code, reason = "the services and the clients that use it come after it")]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
+pub(crate) mod election_v1;
+pub(crate) mod envelope;
+pub(crate) mod field;
+pub(crate) mod frame;
+mod malformed;
+pub(crate) mod put;
+pub(crate) mod varint;
+
+pub(crate) use self::malformed::Malformed;
+
+#[cfg(test)]
+mod tests;

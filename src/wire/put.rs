@@ -1,0 +1,68 @@
+//! Fields to bytes. A plain proto3 value is left out at its default; an element of a repeated field
+//! and a nested message are not.
+
+use super::field::wire_type;
+use super::varint;
+
+/// Bytes that a varint field takes.
+pub(crate) const fn uint_len(number: u32, value: u64) -> usize {
+    match value {
+        0 => 0,
+        _ => tag_len(number) + varint::encoded_len(value),
+    }
+}
+
+/// Bytes that a string or bytes field of `len` bytes takes.
+pub(crate) const fn bytes_len(number: u32, len: usize) -> usize {
+    match len {
+        0 => 0,
+        _ => item_len(number, len),
+    }
+}
+
+/// Bytes that a nested message, or an element of a repeated field, of `len` bytes takes.
+pub(crate) const fn item_len(number: u32, len: usize) -> usize {
+    tag_len(number) + varint::encoded_len(len as u64) + len
+}
+
+/// Appends an integer or bool field. A signed integer comes as its 64-bit two's complement.
+pub(crate) fn uint(out: &mut Vec<u8>, number: u32, value: u64) {
+    if value != 0 {
+        tag(out, number, wire_type::VARINT);
+        varint::put(out, value);
+    }
+}
+
+/// Appends a bytes field.
+pub(crate) fn bytes(out: &mut Vec<u8>, number: u32, value: &[u8]) {
+    if !value.is_empty() {
+        item(out, number, value);
+    }
+}
+
+/// Appends a string field.
+pub(crate) fn text(out: &mut Vec<u8>, number: u32, value: &str) {
+    bytes(out, number, value.as_bytes());
+}
+
+/// Appends an element of a repeated string or bytes field.
+pub(crate) fn item(out: &mut Vec<u8>, number: u32, value: &[u8]) {
+    prefix(out, number, value.len());
+    out.extend_from_slice(value);
+}
+
+/// Appends what stands before the `len` bytes of a nested message, which are to follow.
+#[inline]
+pub(crate) fn prefix(out: &mut Vec<u8>, number: u32, len: usize) {
+    tag(out, number, wire_type::BYTES);
+    varint::put(out, len as u64);
+}
+
+#[inline]
+fn tag(out: &mut Vec<u8>, number: u32, layout: u8) {
+    varint::put(out, u64::from(number) << 3 | u64::from(layout));
+}
+
+const fn tag_len(number: u32) -> usize {
+    varint::encoded_len((number as u64) << 3)
+}
