@@ -57,7 +57,9 @@ pub enum Error {
         why: String,
     },
     /// `Enter` of a candidate that another session holds.
-    #[error("candidate {candidate:?} is held by another session ({holder}); use another name or evict it")]
+    #[error(
+        "candidate {candidate:?} is held by another session ({holder}); use another name or evict it"
+    )]
     CandidateTaken {
         /// The candidate.
         candidate: Box<str>,
@@ -123,9 +125,9 @@ impl Error {
     /// The gRPC code that carries this error.
     pub fn code(&self) -> Code {
         match self {
-            Error::InvalidName { .. } | Error::Undecodable { .. } | Error::InvalidSetting { .. } => {
-                Code::InvalidArgument
-            }
+            Error::InvalidName { .. }
+            | Error::Undecodable { .. }
+            | Error::InvalidSetting { .. } => Code::InvalidArgument,
             Error::CandidateTaken { .. } => Code::AlreadyExists,
             Error::NotYours { .. } => Code::PermissionDenied,
             Error::LimitReached { .. } | Error::TermExhausted => Code::ResourceExhausted,
