@@ -19,9 +19,9 @@ mod log;
 mod shard;
 
 // Faces.
-mod engine;
 #[cfg(feature = "client")]
 pub mod client;
+mod engine;
 
 pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Reason, Term};

@@ -4,14 +4,32 @@ use crate::id::{Holder, SessionId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
-    Enter { candidate: &'a str, holder: Holder, conflict: Conflict },
-    Withdraw { candidate: &'a str, session: SessionId },
-    Anoint { candidate: &'a str },
-    Promote { candidate: &'a str },
-    Demote { candidate: &'a str },
-    Evict { candidate: &'a str },
+    Enter {
+        candidate: &'a str,
+        holder: Holder,
+        conflict: Conflict,
+    },
+    Withdraw {
+        candidate: &'a str,
+        session: SessionId,
+    },
+    Anoint {
+        candidate: &'a str,
+    },
+    Promote {
+        candidate: &'a str,
+    },
+    Demote {
+        candidate: &'a str,
+    },
+    Evict {
+        candidate: &'a str,
+    },
     /// All candidates of a session leave, in one change.
-    Leave { session: SessionId, why: Departure },
+    Leave {
+        session: SessionId,
+        why: Departure,
+    },
     Delete,
 }
 

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use crossbeam::atomic::AtomicCell;
 
+pub(crate) use self::election::Act;
 pub use self::election::Election;
 pub use self::observer::Observer;
 pub use self::session::Session;
-pub use self::watch::Watch;
-pub(crate) use self::election::Act;
 pub(crate) use self::watch::Follower;
+pub use self::watch::Watch;
 
 use self::registry::Registry;
 use crate::clock::Clock;
@@ -79,7 +79,8 @@ impl Engine {
     /// [`Error::InvalidName`]; [`Error::LimitReached`] at [`Limits::elections`].
     pub fn election(&self, name: &str) -> Result<Election, Error> {
         Election::checked(name.as_bytes(), self.limits())?;
-        let cell = self.inner.registry.find_or_add(name, self.limits(), &self.inner.rules.unknown)?;
+        let cell =
+            self.inner.registry.find_or_add(name, self.limits(), &self.inner.rules.unknown)?;
         Ok(Election::new(self.clone(), cell))
     }
 

@@ -150,10 +150,7 @@ impl Iterator for Watch {
 impl Stream for Watch {
     type Item = Arc<Term>;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Arc<Term>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<Term>>> {
         self.poll(context).map(Some)
     }
 }

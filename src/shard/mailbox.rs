@@ -38,11 +38,7 @@ pub(crate) struct Overloaded<C>(pub(crate) C);
 
 impl<K, S> Mailbox<K, S> {
     pub(crate) fn new(state: S) -> Self {
-        Self {
-            taken: AtomicBool::new(false),
-            state: Mutex::new(state),
-            waiting: SegQueue::new(),
-        }
+        Self { taken: AtomicBool::new(false), state: Mutex::new(state), waiting: SegQueue::new() }
     }
 
     /// Commands that wait for a writer; exact only while nobody submits.

@@ -219,8 +219,7 @@ impl State {
             return;
         }
         let released = self.released.load();
-        while let Some((_, places)) =
-            self.in_flight.pop_front_if(|(number, _)| *number <= released)
+        while let Some((_, places)) = self.in_flight.pop_front_if(|(number, _)| *number <= released)
         {
             for place in places {
                 if let Entry::Occupied(entry) = self.ahead.entry(place)

@@ -70,7 +70,7 @@ impl Shard {
         loop {
             state.begin();
             let mut more = false;
-            for next in next.by_ref().take(turn::COMMANDS) {
+            for next in (&mut *next).take(turn::COMMANDS) {
                 more = true;
                 let command = match next {
                     Next::Own(command) => command,
