@@ -51,6 +51,11 @@ impl Election {
         self.cell().name()
     }
 
+    /// The shard it lives in: changes of elections in different shards don't wait for each other.
+    pub fn shard(&self) -> usize {
+        self.cell().shard()
+    }
+
     /// Who leads now, from any thread. To read often, hold an [`Observer`].
     pub fn term(&self) -> Arc<Term> {
         self.cell().term().clone()

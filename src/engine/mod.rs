@@ -112,6 +112,11 @@ impl Engine {
         &self.inner.clock
     }
 
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.inner.shards.len()
+    }
+
     /// Elections that are known or have a handle.
     pub fn elections(&self) -> usize {
         self.inner.registry.len()
