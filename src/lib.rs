@@ -12,3 +12,7 @@ pub use crate::clock::{Clock, Moment};
 pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKind};
 pub use crate::limits::Limits;
+
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
