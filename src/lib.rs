@@ -29,3 +29,7 @@ pub use crate::engine::{Election, Engine, EngineBuilder, Observer, Session, Watc
 pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKind};
 pub use crate::limits::Limits;
+
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;

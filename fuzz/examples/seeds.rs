@@ -1,0 +1,147 @@
+//! Writes the seeds of every target into `corpus/`: `cargo run --example seeds`, in this folder.
+//!
+//! They are there so that a fresh fuzzer starts beside every rule instead of having to find it.
+
+use std::path::Path;
+use std::{fs, io};
+
+type Seed = (&'static str, Vec<u8>);
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (target, own) in [
+        ("frame", frames()),
+        ("envelope", [envelopes(), any_message()].concat()),
+        ("named_request", [named_requests(), any_message()].concat()),
+        ("candidate_request", [candidate_requests(), any_message()].concat()),
+        ("create_request", [create_requests(), any_message()].concat()),
+        ("term_message", [term_messages(), any_message()].concat()),
+    ] {
+        let folder = corpus.join(target);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in own {
+            fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is the same for every message: the rules of fields.
+fn any_message() -> Vec<Seed> {
+    seeds(&[
+        ("empty", b""),
+        ("field_zero", b"\x00\x01"),
+        ("field_highest", b"\xf8\xff\xff\xff\x0f\x01"),
+        ("field_too_high", b"\x80\x80\x80\x80\x10\x01"),
+        ("wire_type_6", b"\x3e\x01"),
+        ("wire_type_7", b"\x3f\x01"),
+        ("unknown_fields", b"\x38\x01\x39\x01\x02\x03\x04\x05\x06\x07\x08\x3a\x01x\x3d\0\0\0\0"),
+        ("varint_not_minimal", b"\x38\x81\x80\x80\x80\x80\x80\x80\x80\x80\x00"),
+        ("varint_over_64_bits", b"\x38\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
+        ("varint_over_10_bytes", b"\x38\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"),
+        ("varint_cut_short", b"\x38\x80"),
+        ("length_past_the_end", b"\x0a\xff\xff\xff\xff\x0f"),
+        ("length_not_minimal", b"\x3a\x82\x00hi"),
+        ("fixed_cut_short", b"\x39\x01\x02\x03"),
+        ("group_skipped", b"\x3b\x08\x01\x12\x02hi\x1b\x1c\x3c"),
+        ("group_of_a_known_field", b"\x0b\x0c"),
+        ("group_crossed", b"\x3b\x43\x3c\x44"),
+        ("group_not_ended", b"\x3b\x08\x01"),
+        ("group_end_alone", b"\x3c"),
+    ])
+    .into_iter()
+    .chain([
+        ("group_nest_100", nest(100, b"")),
+        ("group_nest_100_with_a_field", nest(100, b"\x08\x01")),
+        ("group_nest_101", nest(101, b"")),
+        ("group_nest_in_message", [&b"\x0a\xc6\x01"[..], &nest(99, b"")].concat()),
+        ("group_nest_too_deep_in_message", [&b"\x0a\xc8\x01"[..], &nest(100, b"")].concat()),
+    ])
+    .collect()
+}
+
+fn frames() -> Vec<Seed> {
+    seeds(&[
+        ("request", b"\0\0\0\x06\0\0\0\x01\x01\x00\x0a\x01s\x12\x01m"),
+        ("response", b"\0\0\0\x04\0\0\0\x01\x02\x00\x12\x02hi"),
+        ("data_last_without_data", b"\0\0\0\x00\0\0\0\x01\x03\x05"),
+        ("longest_length", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ("header_cut_short", b"\0\0\0\x06\0\0\0\x01\x01"),
+    ])
+}
+
+fn envelopes() -> Vec<Seed> {
+    seeds(&[
+        (
+            "get_term",
+            b"\x0a\x28atomix.runtime.election.v1.LeaderElection\x12\x07GetTerm\x1a\x08\x0a\x06\x0a\x04cron",
+        ),
+        (
+            "with_metadata",
+            b"\x0a\x01s\x12\x01m\x1a\x02hi\x20\xe8\x07\x2a\x06\x0a\x01k\x12\x01v\x2a\x00\x2a\x03\x0a\x01l",
+        ),
+        ("negative_timeout", b"\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        ("wrong_wire_type", b"\x22\x00"),
+        ("not_utf8", b"\x0a\x02a\xff"),
+        ("metadata_not_utf8", b"\x2a\x03\x12\x01\xff"),
+        ("last_wins", b"\x0a\x01a\x0a\x01b\x1a\x01x\x1a\x00"),
+        ("status", b"\x0a\x06\x08\x05\x12\x02no"),
+        ("status_merges", b"\x0a\x02\x08\x05\x0a\x04\x12\x02no\x12\x02hi"),
+        ("status_negative_code", b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        ("status_with_details", b"\x0a\x06\x08\x05\x1a\x02hi"),
+        ("cut_short", b"\x0a\x28atomix.runtime.election.v1.Leader"),
+    ])
+}
+
+fn named_requests() -> Vec<Seed> {
+    seeds(&[
+        ("named", b"\x0a\x06\x0a\x04cron"),
+        ("name_empty", b"\x0a\x02\x0a\x00"),
+        ("ids_merge", b"\x0a\x06\x0a\x04cron\x0a\x00"),
+        ("wrong_wire_type", b"\x08\x01"),
+        ("not_utf8", b"\x0a\x03\x0a\x01\xff"),
+        ("cut_short", b"\x0a\x06\x0a\x04cr"),
+        ("inner_length_past_the_id", b"\x0a\x03\x0a\x04cron"),
+    ])
+}
+
+fn candidate_requests() -> Vec<Seed> {
+    seeds(&[
+        ("enter", b"\x0a\x06\x0a\x04cron\x12\x06node-a"),
+        ("candidate_first", b"\x12\x06node-a\x0a\x06\x0a\x04cron"),
+        ("last_wins", b"\x12\x01a\x12\x01b"),
+        ("superseded_not_utf8", b"\x12\x01\xff\x12\x01a"),
+        ("wrong_wire_type", b"\x10\x01"),
+        ("cut_short", b"\x0a\x06\x0a\x04cron\x12\x06node"),
+    ])
+}
+
+fn create_requests() -> Vec<Seed> {
+    seeds(&[
+        ("create", b"\x0a\x06\x0a\x04cron\x12\x01a\x12\x00\x12\x01b"),
+        ("tag_not_utf8", b"\x12\x01a\x12\x01\xff"),
+        ("wrong_wire_type", b"\x15\0\0\0\0"),
+        ("cut_short", b"\x0a\x06\x0a\x04cron\x12\x02a"),
+    ])
+}
+
+fn term_messages() -> Vec<Seed> {
+    seeds(&[
+        ("term", b"\x0a\x12\x08\x03\x12\x06node-a\x1a\x02c2\x1a\x02c3"),
+        ("term_empty", b"\x0a\x00"),
+        ("terms_merge", b"\x0a\x0c\x08\x03\x12\x02c1\x1a\x02c2\x1a\x00\x0a\x06\x08\x04\x1a\x02c4"),
+        ("number_over_64_bits", b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
+        ("wrong_wire_type", b"\x0a\x02\x0a\x00"),
+        ("not_utf8", b"\x0a\x03\x1a\x01\xff"),
+        ("cut_short", b"\x0a\x12\x08\x03\x12\x06node-a\x1a\x02c2"),
+    ])
+}
+
+fn seeds(table: &[(&'static str, &[u8])]) -> Vec<Seed> {
+    table.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect()
+}
+
+/// `levels` groups of field 7 inside each other, with `core` in the innermost.
+fn nest(levels: usize, core: &[u8]) -> Vec<u8> {
+    [&vec![0x3b; levels][..], core, &vec![0x3c; levels]].concat()
+}

@@ -1,0 +1,148 @@
+//! What each fuzz target checks: our decoder and prost's, given the same bytes, both refuse them or
+//! both see the same message, and both write that message the same way.
+//!
+//! The targets are plain functions that panic when the two disagree. `tests/wire_corpus.rs` and
+//! `tests/wire_against_prost.rs` of the main crate take in this file and call them too.
+
+use std::fmt::Debug;
+
+use prost::Message;
+use tenure::internals as ours;
+use tenure_schema::atomix::runtime::election::v1 as theirs;
+use tenure_schema::atomix::runtime::v1::PrimitiveId;
+use tenure_schema::ttrpc;
+
+/// A target: the name of its file and of its corpus, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target. `connection` is to come.
+pub const TARGETS: [Target; 6] = [
+    ("frame", frame),
+    ("envelope", envelope),
+    ("named_request", named_request),
+    ("candidate_request", candidate_request),
+    ("create_request", create_request),
+    ("term_message", term_message),
+];
+
+/// The header of a frame, and the frames that we write.
+pub fn frame(data: &[u8]) {
+    let Some((raw, payload)) = data.split_first_chunk::<10>() else { return };
+    let header = ours::decode_header(*raw);
+    assert_eq!(header.length.to_be_bytes(), raw[..4]);
+    assert_eq!(header.stream.to_be_bytes(), raw[4..8]);
+    assert_eq!([header.kind, header.flags], raw[8..]);
+    assert_eq!(ours::encode_header(header), *raw);
+
+    let response = whole_frame(ours::response_frame(header.stream, payload), header.stream, 2, 0);
+    let expected = ttrpc::Response { status: None, payload: payload.to_vec() };
+    assert_eq!(response, expected.encode_to_vec());
+
+    let message = String::from_utf8_lossy(payload).into_owned();
+    let code = header.length as i32;
+    let status = ours::status_frame(header.stream, code, &message);
+    let status = whole_frame(status, header.stream, 2, 0);
+    let expected = Some(ttrpc::Status { code, message });
+    let expected = ttrpc::Response { status: expected, payload: Vec::new() };
+    assert_eq!(status, expected.encode_to_vec());
+
+    let data = whole_frame(ours::data_frame(header.stream, payload), header.stream, 3, 0);
+    assert_eq!(data, payload);
+    assert_eq!(whole_frame(ours::end_frame(header.stream), header.stream, 3, 5), []);
+}
+
+/// The payload of a frame that must be whole and for this stream.
+fn whole_frame(mut frame: Vec<u8>, stream: u32, kind: u8, flags: u8) -> Vec<u8> {
+    let payload = frame.split_off(10);
+    let length = (payload.len() as u32).to_be_bytes();
+    assert_eq!(frame, [&length[..], &stream.to_be_bytes(), &[kind, flags]].concat());
+    payload
+}
+
+/// What request and response frames carry.
+pub fn envelope(data: &[u8]) {
+    let request = |facts: &ours::RequestFacts| ttrpc::Request {
+        service: facts.service.clone(),
+        method: facts.method.clone(),
+        payload: facts.payload.clone(),
+        timeout_nano: facts.timeout_nano,
+        metadata: facts.metadata.iter().cloned().map(pair).collect(),
+    };
+    judge(data, ours::decode_request(data), request, ours::encode_request, |_| {});
+
+    let response = |facts: &ours::ResponseFacts| ttrpc::Response {
+        status: facts.status.clone().map(|(code, message)| ttrpc::Status { code, message }),
+        payload: facts.payload.clone(),
+    };
+    judge(data, ours::decode_response(data), response, ours::encode_response, |_| {});
+}
+
+fn pair((key, value): (String, String)) -> ttrpc::KeyValue {
+    ttrpc::KeyValue { key, value }
+}
+
+/// GetTerm, Watch, Close.
+pub fn named_request(data: &[u8]) {
+    let message = |facts: &ours::NamedFacts| theirs::GetTermRequest { id: id(&facts.name) };
+    judge(data, ours::decode_named(data), message, ours::encode_named, |theirs| {
+        theirs.id.get_or_insert_default();
+    });
+}
+
+/// Enter and the other operations on a candidate.
+pub fn candidate_request(data: &[u8]) {
+    let message = |facts: &ours::CandidateFacts| theirs::EnterRequest {
+        id: id(&facts.name),
+        candidate: facts.candidate.clone(),
+    };
+    judge(data, ours::decode_candidate(data), message, ours::encode_candidate, |theirs| {
+        theirs.id.get_or_insert_default();
+    });
+}
+
+/// Create.
+pub fn create_request(data: &[u8]) {
+    let message = |facts: &ours::CreateFacts| theirs::CreateRequest {
+        id: id(&facts.name),
+        tags: facts.tags.clone(),
+    };
+    judge(data, ours::decode_create(data), message, ours::encode_create, |theirs| {
+        theirs.id.get_or_insert_default();
+    });
+}
+
+/// A term, in the reply that carries it.
+pub fn term_message(data: &[u8]) {
+    let message = |facts: &ours::TermFacts| {
+        let (term, leader) = (facts.number, facts.leader.clone());
+        let term = theirs::Term { term, leader, candidates: facts.candidates.clone() };
+        theirs::GetTermResponse { term: Some(term) }
+    };
+    judge(data, ours::decode_term_reply(data), message, ours::encode_term_reply, |theirs| {
+        theirs.term.get_or_insert_default();
+    });
+}
+
+fn id(name: &str) -> Option<PrimitiveId> {
+    Some(PrimitiveId { name: name.to_owned() })
+}
+
+/// Panics unless our reading of `data` is prost's. `as_theirs` turns our facts into prost's message,
+/// and `fill_in` gives prost's message the parts that ours always has.
+fn judge<F: Debug, M: Message + Debug + Default + PartialEq>(
+    data: &[u8],
+    ours: Result<F, String>,
+    as_theirs: impl FnOnce(&F) -> M,
+    encode: impl FnOnce(&F) -> Vec<u8>,
+    fill_in: impl FnOnce(&mut M),
+) {
+    match (ours, M::decode(data)) {
+        (Ok(facts), Ok(mut theirs)) => {
+            fill_in(&mut theirs);
+            assert_eq!(as_theirs(&facts), theirs);
+            assert_eq!(encode(&facts), theirs.encode_to_vec());
+        }
+        (Err(why), Err(_)) => assert!(!why.is_empty(), "a refusal says why"),
+        (ours, theirs) => panic!("{data:x?}\nis to us     {ours:?}\nand to prost {theirs:?}"),
+    }
+}

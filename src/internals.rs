@@ -1,0 +1,206 @@
+//! A door for the project's own fuzz targets, tests and benches. No stability is promised.
+//!
+//! Each decoder's result comes out as plain owned facts, so that its own types stay private; a refusal
+//! comes out as the sentence that a caller would be told.
+
+use crate::wire::election_v1::{
+    CandidateRequest, CreateRequest, NamedRequest, Tags, TermMessage, put_term_reply, term_body,
+};
+use crate::wire::envelope::{
+    Metadata, Request, Response, Status, put_data, put_end, put_response, put_status,
+};
+use crate::wire::frame::{HEADER_LEN, Header};
+
+/// A frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the protocol's own
+pub struct HeaderFacts {
+    pub length: u32,
+    pub stream: u32,
+    pub kind: u8,
+    pub flags: u8,
+}
+
+/// A `ttrpc.Request`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct RequestFacts {
+    pub service: String,
+    pub method: String,
+    pub payload: Vec<u8>,
+    pub timeout_nano: i64,
+    pub metadata: Vec<(String, String)>,
+}
+
+/// A `ttrpc.Response`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ResponseFacts {
+    pub status: Option<(i32, String)>,
+    pub payload: Vec<u8>,
+}
+
+/// A request that names an election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct NamedFacts {
+    pub name: String,
+}
+
+/// A request that names an election and a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct CandidateFacts {
+    pub name: String,
+    pub candidate: String,
+}
+
+/// A v1 `CreateRequest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct CreateFacts {
+    pub name: String,
+    pub tags: Vec<String>,
+}
+
+/// A v1 `Term`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TermFacts {
+    pub number: u64,
+    pub leader: String,
+    pub candidates: Vec<String>,
+}
+
+/// Reads a frame's header.
+pub fn decode_header(raw: [u8; HEADER_LEN]) -> HeaderFacts {
+    let Header { length, stream, kind, flags } = Header::decode(&raw);
+    HeaderFacts { length, stream, kind, flags }
+}
+
+/// Writes a frame's header.
+pub fn encode_header(facts: HeaderFacts) -> [u8; HEADER_LEN] {
+    let HeaderFacts { length, stream, kind, flags } = facts;
+    Header { length, stream, kind, flags }.encode()
+}
+
+/// A frame that answers with `payload`.
+pub fn response_frame(stream: u32, payload: &[u8]) -> Vec<u8> {
+    appended(|out| put_response(out, stream, payload.len(), |out| out.extend_from_slice(payload)))
+}
+
+/// A frame that answers with a status.
+pub fn status_frame(stream: u32, code: i32, message: &str) -> Vec<u8> {
+    appended(|out| put_status(out, stream, code, message))
+}
+
+/// A frame that is one message of a stream.
+pub fn data_frame(stream: u32, message: &[u8]) -> Vec<u8> {
+    appended(|out| put_data(out, stream, message.len(), |out| out.extend_from_slice(message)))
+}
+
+/// The frame that ends a stream.
+pub fn end_frame(stream: u32) -> Vec<u8> {
+    appended(|out| put_end(out, stream))
+}
+
+/// Reads a request's envelope.
+pub fn decode_request(raw: &[u8]) -> Result<RequestFacts, String> {
+    let request = Request::decode(raw).map_err(|malformed| malformed.to_string())?;
+    Ok(RequestFacts {
+        service: request.service.to_owned(),
+        method: request.method.to_owned(),
+        payload: request.payload.to_owned(),
+        timeout_nano: request.timeout_nano,
+        metadata: request.metadata().map(|(key, text)| (key.to_owned(), text.to_owned())).collect(),
+    })
+}
+
+/// Writes a request's envelope.
+pub fn encode_request(facts: &RequestFacts) -> Vec<u8> {
+    let pairs: Vec<_> = facts.metadata.iter().map(|(key, text)| (&**key, &**text)).collect();
+    let request = Request {
+        service: &facts.service,
+        method: &facts.method,
+        payload: &facts.payload,
+        timeout_nano: facts.timeout_nano,
+        metadata: Metadata::Pairs(&pairs),
+    };
+    appended(|out| request.encode(out))
+}
+
+/// Reads a response's envelope.
+pub fn decode_response(raw: &[u8]) -> Result<ResponseFacts, String> {
+    let response = Response::decode(raw).map_err(|malformed| malformed.to_string())?;
+    Ok(ResponseFacts {
+        status: response.status.map(|status| (status.code, status.message.to_owned())),
+        payload: response.payload.to_owned(),
+    })
+}
+
+/// Writes a response's envelope.
+pub fn encode_response(facts: &ResponseFacts) -> Vec<u8> {
+    let status = facts.status.as_ref().map(|(code, message)| Status { code: *code, message });
+    appended(|out| Response { status, payload: &facts.payload }.encode(out))
+}
+
+/// Reads what GetTerm, Watch and Close are sent.
+pub fn decode_named(raw: &[u8]) -> Result<NamedFacts, String> {
+    let request = NamedRequest::decode(raw).map_err(|malformed| malformed.to_string())?;
+    Ok(NamedFacts { name: request.name.to_owned() })
+}
+
+/// Writes what GetTerm, Watch and Close are sent.
+pub fn encode_named(facts: &NamedFacts) -> Vec<u8> {
+    appended(|out| NamedRequest { name: &facts.name }.encode(out))
+}
+
+/// Reads what Enter and its like are sent.
+pub fn decode_candidate(raw: &[u8]) -> Result<CandidateFacts, String> {
+    let request = CandidateRequest::decode(raw).map_err(|malformed| malformed.to_string())?;
+    Ok(CandidateFacts { name: request.name.to_owned(), candidate: request.candidate.to_owned() })
+}
+
+/// Writes what Enter and its like are sent.
+pub fn encode_candidate(facts: &CandidateFacts) -> Vec<u8> {
+    let CandidateFacts { name, candidate } = facts;
+    appended(|out| CandidateRequest { name, candidate }.encode(out))
+}
+
+/// Reads what Create is sent.
+pub fn decode_create(raw: &[u8]) -> Result<CreateFacts, String> {
+    let request = CreateRequest::decode(raw).map_err(|malformed| malformed.to_string())?;
+    Ok(CreateFacts {
+        name: request.name.to_owned(),
+        tags: request.tags().map(str::to_owned).collect(),
+    })
+}
+
+/// Writes what Create is sent.
+pub fn encode_create(facts: &CreateFacts) -> Vec<u8> {
+    let tags: Vec<_> = facts.tags.iter().map(String::as_str).collect();
+    appended(|out| CreateRequest { name: &facts.name, tags: Tags::List(&tags) }.encode(out))
+}
+
+/// Reads a reply that carries a term.
+pub fn decode_term_reply(raw: &[u8]) -> Result<TermFacts, String> {
+    let term = TermMessage::decode_reply(raw).map_err(|malformed| malformed.to_string())?;
+    Ok(TermFacts {
+        number: term.number,
+        leader: term.leader.to_owned(),
+        candidates: term.candidates().map(str::to_owned).collect(),
+    })
+}
+
+/// Writes a reply that carries a term.
+pub fn encode_term_reply(facts: &TermFacts) -> Vec<u8> {
+    let candidates = facts.candidates.iter().map(String::as_str);
+    let body = term_body(facts.number, Some(&facts.leader), candidates);
+    appended(|out| put_term_reply(out, &body))
+}
+
+fn appended(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out);
+    out
+}

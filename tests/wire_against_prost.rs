@@ -1,0 +1,106 @@
+//! Our decoders and prost's, side by side, on bytes that look like messages: the fuzz targets' checks,
+//! with inputs from proptest.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[allow(unreachable_pub)] // it is a crate of its own too
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+
+const ENTER: &[u8] = b"\x0a\x06\x0a\x04cron\x12\x06node-a";
+const TERM_REPLY: &[u8] = b"\x0a\x12\x08\x03\x12\x06node-a\x1a\x02c2\x1a\x02c3";
+const CALL: &[u8] =
+    b"\x0a\x01s\x12\x01m\x1a\x02hi\x20\xe8\x07\x2a\x06\x0a\x01k\x12\x01v\x2a\x00\x2a\x03\x0a\x01l";
+
+fn every_target(raw: &[u8]) {
+    fuzz::TARGETS.iter().for_each(|(_, target)| target(raw));
+}
+
+/// Appends a field of this number and wire type, whose value is made of `value` or `inner`.
+fn field_bytes(number: u64, layout: u64, value: u64, inner: &[u8]) -> Vec<u8> {
+    let mut out = varint(number << 3 | layout);
+    match layout {
+        0 => out.extend(varint(value)),
+        1 => out.extend(value.to_le_bytes()),
+        2 => out.extend([&varint(inner.len() as u64), inner].concat()),
+        3 => out.extend([inner, &varint(number << 3 | 4)].concat()),
+        5 => out.extend((value as u32).to_le_bytes()),
+        _ => {}
+    }
+    out
+}
+
+fn varint(value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    prost::encoding::encode_varint(value, &mut out);
+    out
+}
+
+/// A message: fields with the numbers we know, of any wire type, nested.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let leaf = prop_oneof!["[a-z]{0,4}".prop_map(Vec::from), vec(any::<u8>(), 0..6)];
+    leaf.prop_recursive(3, 24, 5, |inner| vec(field(inner), 0..5).prop_map(|it| it.concat()))
+}
+
+fn field(inner: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let layout = prop_oneof![1 => 0u64..8, 3 => Just(2), 1 => Just(0)];
+    (1u64..7, layout, any::<u64>(), 0u32..64, inner).prop_map(
+        |(number, layout, value, shift, inner)| field_bytes(number, layout, value >> shift, &inner),
+    )
+}
+
+/// Changes to make: where, how, and with which byte.
+type Mutations = Vec<(usize, u8, u8)>;
+
+fn mutations() -> impl Strategy<Value = Mutations> {
+    vec(any::<(usize, u8, u8)>(), 0..4)
+}
+
+fn mutated(mut raw: Vec<u8>, mutations: Mutations) -> Vec<u8> {
+    for (at, how, byte) in mutations {
+        let at = at % (raw.len() + 1);
+        match (how % 4, raw.get_mut(at)) {
+            (0, Some(slot)) => *slot = byte,
+            (1, Some(slot)) => *slot ^= 1 << (byte % 8),
+            (2, Some(_)) => drop(raw.remove(at)),
+            _ => raw.insert(at, byte),
+        }
+    }
+    raw
+}
+
+/// Where prost's recursion limit falls, for groups in the message and in messages inside it.
+#[test]
+fn w4_group_depth() {
+    for (levels, tag) in (97..103).flat_map(|levels| [(levels, 0x3b), (levels, 0x0b)]) {
+        for core in [&b""[..], b"\x38\x01"] {
+            let nest = [&vec![tag; levels][..], core, &vec![tag + 1; levels]].concat();
+            every_target(&field_bytes(1, 2, 0, &nest));
+            every_target(&field_bytes(5, 2, 0, &nest));
+            every_target(&nest);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn arbitrary_bytes(raw in vec(any::<u8>(), 0..40)) {
+        every_target(&raw);
+    }
+
+    #[test]
+    fn w5_arbitrary_fields(raw in message(), mutations in mutations()) {
+        every_target(&mutated(raw, mutations));
+    }
+
+    #[test]
+    fn mutated_messages(
+        raw in prop_oneof![Just(ENTER), Just(TERM_REPLY), Just(CALL)],
+        mutations in mutations(),
+    ) {
+        every_target(&mutated(raw.to_vec(), mutations));
+    }
+}
