@@ -22,6 +22,10 @@ mod shard;
 #[cfg(feature = "client")]
 pub mod client;
 mod engine;
+#[cfg(feature = "server")]
+mod server;
+#[cfg(feature = "server")]
+mod service;
 
 pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Reason, Term};
@@ -29,6 +33,10 @@ pub use crate::engine::{Election, Engine, EngineBuilder, Observer, Session, Watc
 pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKind};
 pub use crate::limits::Limits;
+#[cfg(feature = "server")]
+pub use crate::server::{Counters, Server, ServerBuilder};
+#[cfg(feature = "server")]
+pub use crate::service::CacheRule;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -57,6 +57,7 @@ impl<K> Wheel<K> {
     }
 
     /// Timers set and neither yielded nor cancelled.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len() - (DUE as usize + 1) - self.free.len()
     }

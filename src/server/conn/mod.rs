@@ -1,0 +1,375 @@
+//! One connection without its socket: bytes in, bytes out, and time is passed in.
+//!
+//! Methods come in four kinds. *Events* come from the socket (`feed`, `feed_end`, `broken`), from the
+//! engine (`deliver`, `changed`), from the clock (`on_timer`) and from the server (`drain`). *Output*
+//! is `pending` and `sent`. *Questions* say what the connection needs next: `wants_read`, `has_work`,
+//! `deadline`, `next_step`. `take_session` ends its claim on its candidates.
+//!
+//! Requests that need no waiting are answered where they are read. The others live in `streams` until
+//! the engine's sink brings their outcome.
+
+mod ending;
+mod input;
+mod output;
+mod streams;
+mod watches;
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use self::ending::{End, Next, Violation};
+
+use self::ending::Phase;
+use self::input::{Input, Piece};
+use self::output::Output;
+use self::streams::{About, Kind, Streams, Watch};
+use super::counters::Tally;
+use super::sniff::{Protocol, sniff};
+use crate::clock::Moment;
+use crate::engine::{Election, Engine, Session};
+use crate::error::Error;
+use crate::service::{Answer, Body, CacheRule, Caller, EMPTY, ReplyTo, Shape};
+use crate::shard::{Outcome, Sink, Ticket};
+use crate::wire::envelope::{self, Request};
+use crate::wire::frame::{Header, flag, kind};
+
+/// What a connection allows its peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// To finish a frame it has begun.
+    pub(crate) frame_time: Duration,
+    /// To take some of the output that waits for it.
+    pub(crate) stall_time: Duration,
+    /// To read a refusal and go.
+    pub(crate) linger: Duration,
+    /// Without a request, before the connection is closed.
+    pub(crate) idle: Option<Duration>,
+    pub(crate) cache_rules: Arc<[CacheRule]>,
+}
+
+pub(crate) struct Conn {
+    key: u64,
+    sink: Arc<dyn Sink>,
+    caller: Caller,
+    terms: Arc<Terms>,
+    bounds: Bounds,
+    phase: Phase,
+    draining: bool,
+    input: Input,
+    output: Output,
+    streams: Streams,
+    /// There is input that could be worked off but for want of room.
+    backlog: bool,
+    frame_since: Option<Moment>,
+    stalled_since: Option<Moment>,
+    heard: Moment,
+    tally: Tally,
+}
+
+/// The engine's limits that a connection looks at all the time.
+struct Bounds {
+    frame: usize,
+    pause: usize,
+    output: usize,
+    streams: usize,
+}
+
+impl Conn {
+    /// A connection whose tickets carry `key` to `sink`.
+    pub(crate) fn new(
+        engine: Engine,
+        sink: Arc<dyn Sink>,
+        key: u64,
+        terms: Arc<Terms>,
+        now: Moment,
+    ) -> Self {
+        let limits = engine.limits();
+        let bounds = Bounds {
+            frame: limits.frame_bytes,
+            pause: limits.output_pause_bytes,
+            output: limits.output_bytes,
+            streams: limits.streams,
+        };
+        Self {
+            key,
+            sink,
+            caller: Caller::new(engine, terms.cache_rules.clone()),
+            terms,
+            bounds,
+            phase: Phase::Fresh,
+            draining: false,
+            input: Input::default(),
+            output: Output::default(),
+            streams: Streams::default(),
+            backlog: false,
+            frame_since: None,
+            stalled_since: None,
+            heard: now,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The peer sent `bytes`. Without bytes: works off what there was no room for before.
+    pub(crate) fn feed(&mut self, now: Moment, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.heard = now;
+        }
+        match self.phase {
+            Phase::Fresh => self.meet(now, bytes),
+            Phase::Open => self.read(now, bytes),
+            // Whatever a peer still says to a connection that is over.
+            Phase::Flushing(_) | Phase::Lingering(..) | Phase::Over(_) => {}
+        }
+    }
+
+    /// The first bytes: is it ttrpc?
+    fn meet(&mut self, now: Moment, bytes: &[u8]) {
+        let mut first = self.input.take();
+        first.extend_from_slice(&bytes[..bytes.len().min(16)]);
+        match sniff(&first) {
+            Some(Protocol::Ttrpc) => {
+                self.phase = Phase::Open;
+                self.read(now, bytes);
+            }
+            Some(other) => {
+                self.output.buffer().extend_from_slice(other.refusal());
+                self.finish(End::NotTtrpc(other));
+            }
+            None => {
+                self.input.hold(&first);
+                self.time_frame(now, false);
+            }
+        }
+    }
+
+    fn read(&mut self, now: Moment, mut bytes: &[u8]) {
+        let frames = self.input.frames;
+        loop {
+            if self.input.is_holding() {
+                let held = self.input.take();
+                let used = self.run(now, &held);
+                self.input.put_back(held, used);
+            }
+            if !self.input.is_holding() {
+                bytes = &bytes[self.run(now, bytes)..];
+                break;
+            }
+            if self.backlog || !self.input.complete(&mut bytes) {
+                break;
+            }
+        }
+        self.input.hold(bytes);
+        self.time_frame(now, self.input.frames != frames);
+        self.speak();
+        self.check_output();
+    }
+
+    /// Works on the frames in `bytes`, as far as they are whole and there is room. How many bytes were
+    /// used.
+    fn run(&mut self, now: Moment, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        self.backlog = false;
+        while matches!(self.phase, Phase::Open) {
+            if self.is_full() {
+                self.backlog = !rest.is_empty();
+                break;
+            }
+            match self.input.next(&mut rest, self.bounds.frame) {
+                Piece::Frame(header, payload) => self.on_frame(now, header, payload),
+                Piece::TooLong(header) => self.on_too_long(header),
+                Piece::Absurd(header) => self.violate(Violation::FrameLength(header.length)),
+                Piece::Short => break,
+            }
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// Notes since when the peer owes the rest of a frame. While nothing is read it owes nothing.
+    fn time_frame(&mut self, now: Moment, finished_one: bool) {
+        if self.backlog || !self.input.is_unfinished() {
+            self.frame_since = None;
+        } else if finished_one || self.frame_since.is_none() {
+            self.frame_since = Some(now);
+        }
+    }
+
+    /// True if the output must leave, or calls be answered, before another request is taken.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.is_speech_paused() || self.streams.calls() >= self.bounds.streams
+    }
+
+    #[inline]
+    fn is_speech_paused(&self) -> bool {
+        self.output.len() > self.bounds.pause
+    }
+
+    #[inline]
+    fn on_frame(&mut self, now: Moment, header: Header, payload: &[u8]) {
+        match header.kind {
+            kind::REQUEST => self.on_request(now, header.stream, payload),
+            kind::DATA => self.on_data(header.stream, header.flags),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn on_request(&mut self, now: Moment, stream: u32, payload: &[u8]) {
+        if !self.is_new(stream) {
+            return;
+        }
+        self.tally.requests += 1;
+        let request = match Request::decode(payload) {
+            Ok(request) => request,
+            Err(fault) => return self.fail(stream, &fault.of("ttrpc.Request")),
+        };
+        if self.draining {
+            return self.fail(stream, &Error::Draining);
+        }
+        if request.timeout_nano < 0 {
+            return self.fail(stream, &Error::DeadlineExceeded { may_have_happened: false });
+        }
+        let about = self.streams.about(stream);
+        let ticket = Ticket { to: self.key, about: about.0 };
+        let to = ReplyTo { sink: &self.sink, ticket };
+        let answer = self.caller.call(request.service, request.method, request.payload, to);
+        if let Answer::Now(body) = answer {
+            return put_reply(&mut self.output, stream, body);
+        }
+        let live = match answer {
+            Answer::Now(_) => return,
+            Answer::Fail(error) => return self.fail(stream, &error),
+            Answer::Closed(election) => return self.close(stream, &election),
+            Answer::Later(shape) => Kind::Call { shape, outcome: None },
+            Answer::Stream(_) if self.streams.watches() >= self.bounds.streams => {
+                return self.fail(stream, &self.too_many_streams());
+            }
+            Answer::Stream(follower) => Kind::Watch(Watch::new(follower)),
+        };
+        let timeout = Duration::from_nanos(request.timeout_nano.unsigned_abs());
+        let deadline = (!timeout.is_zero()).then(|| now + timeout);
+        self.streams.add(about, deadline, live);
+    }
+
+    /// False, and the end of the connection, if no request may have this id.
+    #[inline]
+    fn is_new(&mut self, stream: u32) -> bool {
+        if stream.is_multiple_of(2) {
+            self.violate(Violation::EvenStream(stream));
+        } else if self.streams.is_in_use(stream) {
+            self.violate(Violation::StreamInUse(stream));
+        } else {
+            return true;
+        }
+        false
+    }
+
+    /// The peer's last word on a watch cancels it. Other data has no stream that would take it.
+    fn on_data(&mut self, stream: u32, flags: u8) {
+        const LAST_WORD: u8 = flag::REMOTE_CLOSED | flag::NO_DATA;
+        if stream.is_multiple_of(2) {
+            self.violate(Violation::EvenStream(stream));
+        } else if flags & LAST_WORD == LAST_WORD && self.streams.is_watch(stream) {
+            self.streams.remove(stream);
+            envelope::put_end(self.output.buffer(), stream);
+        }
+    }
+
+    /// A frame over the limit fails its stream; the connection goes on behind it.
+    fn on_too_long(&mut self, header: Header) {
+        let fails = match header.kind {
+            kind::REQUEST => self.is_new(header.stream),
+            kind::DATA => self.streams.is_watch(header.stream),
+            _ => false,
+        };
+        if fails {
+            self.streams.remove(header.stream);
+            let advice = "send a smaller message, or raise the limit";
+            let max = self.bounds.frame as u64;
+            self.fail(header.stream, &Error::LimitReached { limit: "frame_bytes", max, advice });
+        }
+    }
+
+    /// An outcome that the engine owed.
+    pub(crate) fn deliver(&mut self, about: u64, outcome: Outcome) {
+        let about = About(about);
+        let paused = self.is_speech_paused();
+        match self.streams.find(about) {
+            Some(Kind::Call { outcome: slot, .. }) if paused => {
+                *slot = Some(outcome);
+                self.streams.answered.push_back(about);
+            }
+            Some(Kind::Call { .. }) => self.answer(about.stream(), outcome),
+            Some(Kind::Watch(_)) | None => {}
+        }
+        self.speak();
+        self.check_output();
+    }
+
+    fn answer(&mut self, stream: u32, outcome: Outcome) {
+        let Some(Kind::Call { shape, .. }) = self.streams.remove(stream) else { return };
+        match (outcome, shape) {
+            (Err(error), _) => self.fail(stream, &error),
+            (Ok(_), Shape::Closed(election)) => self.close(stream, &election),
+            (Ok(term), shape) => put_reply(&mut self.output, stream, shape.body(&term)),
+        }
+    }
+
+    fn fail(&mut self, stream: u32, error: &Error) {
+        let message = error.to_string();
+        envelope::put_status(self.output.buffer(), stream, error.code().number(), &message);
+    }
+
+    /// Answers Close, and lets the watches of that election end.
+    fn close(&mut self, stream: u32, election: &Election) {
+        put_reply(&mut self.output, stream, EMPTY);
+        self.streams.close_watches(election);
+    }
+
+    fn too_many_streams(&self) -> Error {
+        let advice = "end watches that are no longer read, or use another connection";
+        Error::LimitReached { limit: "streams", max: self.bounds.streams as u64, advice }
+    }
+
+    /// The bytes to write next.
+    pub(crate) fn pending(&self) -> &[u8] {
+        self.output.pending()
+    }
+
+    /// The socket took `count` of the pending bytes; 0 if it would take none.
+    pub(crate) fn sent(&mut self, now: Moment, count: usize) {
+        self.output.sent(count);
+        self.speak();
+        if self.output.is_empty() {
+            self.stalled_since = None;
+        } else if count > 0 || self.stalled_since.is_none() {
+            self.stalled_since = Some(now);
+        }
+    }
+
+    /// Lends the connection a buffer for its output.
+    pub(crate) fn borrow_room(&mut self, spares: &mut Vec<Vec<u8>>) {
+        self.output.borrow_room(spares);
+    }
+
+    /// Takes the buffer back if nothing is in it.
+    pub(crate) fn return_room(&mut self, spares: &mut Vec<Vec<u8>>) {
+        self.output.return_room(spares);
+    }
+
+    /// What was counted since the last time.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        mem::take(&mut self.tally)
+    }
+
+    /// The session of this connection, if it made one. Whoever takes it decides when it ends.
+    pub(crate) fn take_session(&mut self) -> Option<Session> {
+        self.caller.take_session()
+    }
+}
+
+#[inline]
+fn put_reply(output: &mut Output, stream: u32, body: Body<'_>) {
+    envelope::put_response(output.buffer(), stream, body.len(), |out| body.put(out));
+}

@@ -1,0 +1,89 @@
+//! What a connection says unasked: answers that waited for room, and watches.
+//!
+//! A watch has at most one message in the output. The next is put when that has left, and it is then
+//! the newest: a slow reader skips states, and its memory is a constant.
+
+use super::streams::{About, Kind};
+use super::{Conn, End};
+use crate::error::Error;
+use crate::service::Body;
+use crate::wire::envelope;
+
+impl Conn {
+    /// A followed election has something newer.
+    pub(crate) fn changed(&mut self, about: u64) {
+        let about = About(about);
+        let Some(Kind::Watch(watch)) = self.streams.find(about) else { return };
+        if !std::mem::replace(&mut watch.queued, true) {
+            self.streams.speaking.push_back(about);
+        }
+        self.speak();
+        self.check_output();
+    }
+
+    /// Says as much of what waits as there is room for.
+    pub(super) fn speak(&mut self) {
+        while !self.is_speech_paused()
+            && let Some(about) = self.streams.answered.pop_front()
+        {
+            if let Some(Kind::Call { outcome, .. }) = self.streams.find(about)
+                && let Some(outcome) = outcome.take()
+            {
+                self.answer(about.stream(), outcome);
+            }
+        }
+        while !self.is_speech_paused()
+            && let Some(&about) = self.streams.speaking.front()
+            && self.say_newest(about)
+        {
+            self.streams.speaking.pop_front();
+        }
+    }
+
+    /// Lets a watch say the newest term. False if its last message has not left yet: those behind it
+    /// in the queue wait with it, for no longer than the output takes to leave.
+    fn say_newest(&mut self, about: About) -> bool {
+        let Some(Kind::Watch(watch)) = self.streams.find(about) else { return true };
+        if !self.output.has_left(watch.said) {
+            return false;
+        }
+        watch.queued = false;
+        let closing = watch.closing;
+        // A v1 watch has nothing to say of an election that never had a leader.
+        if let Some(term) = watch.follower.take().filter(|term| term.number() > 0) {
+            let body = Body::of_change(&term);
+            let out = self.output.buffer();
+            envelope::put_data(out, about.stream(), body.len(), |out| body.put(out));
+            self.tally.events += 1;
+            if watch.revision > 0 {
+                self.tally.merged += term.revision().saturating_sub(watch.revision + 1);
+            }
+            watch.revision = term.revision();
+            watch.said = self.output.end();
+        }
+        if closing {
+            self.streams.remove(about.stream());
+            envelope::put_end(self.output.buffer(), about.stream());
+        }
+        true
+    }
+
+    /// The server drains: watches end, what is under way is answered, nothing new is taken.
+    pub(crate) fn drain(&mut self) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        for stream in self.streams.watch_ids() {
+            self.streams.remove(stream);
+            self.fail(stream, &Error::Draining);
+        }
+        self.check_output();
+    }
+
+    /// Over the limit of pending output the connection is closed.
+    pub(super) fn check_output(&mut self) {
+        if self.output.len() > self.bounds.output {
+            self.finish(End::TooMuchOutput);
+        }
+    }
+}

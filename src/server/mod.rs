@@ -1,0 +1,213 @@
+//! Serving an engine over ttrpc.
+//!
+//! Reading order: `conn` (a connection without its socket), `outbox` (how the engine reaches it),
+//! `reactor` (the loop), `peers` (the loop's connections), `door`, `listener` and `socket` (how they
+//! come in). No file but `reactor` names mio.
+
+mod conn;
+mod counters;
+mod door;
+mod listener;
+mod outbox;
+mod peers;
+mod reactor;
+mod settings;
+mod sniff;
+mod socket;
+mod throttle;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam::atomic::AtomicCell;
+use crossbeam::channel::{self, Receiver, RecvTimeoutError};
+
+pub use self::counters::Counters;
+pub use self::settings::ServerBuilder;
+
+use self::conn::{End, Terms};
+use self::counters::Tallies;
+use self::listener::Listener;
+use self::outbox::{Item, Outbox};
+use self::reactor::{Parts, Reactor};
+use self::settings::Settings;
+use self::socket::Socket;
+use self::throttle::Throttle;
+use crate::clock::Moment;
+use crate::engine::Engine;
+use crate::error::Error;
+
+/// An engine, served over ttrpc by threads of its own. Dropped, it stops.
+///
+/// ```
+/// let engine = tenure::Engine::builder().open()?;
+/// let server = tenure::Server::builder(engine).listen("127.0.0.1:0").spawn()?;
+/// println!("listening on {}", server.addresses()[0]);
+/// # Ok::<(), tenure::Error>(())
+/// ```
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<String>,
+    threads: Vec<JoinHandle<()>>,
+    /// Disconnected when the last reactor has ended.
+    ended: Receiver<()>,
+}
+
+/// What the reactors share.
+struct Shared {
+    engine: Engine,
+    settings: Settings,
+    terms: Arc<Terms>,
+    tallies: Tallies,
+    reactors: Vec<Handle>,
+    endings: Throttle,
+    refusals: Throttle,
+}
+
+/// A reactor, as the others see it.
+struct Handle {
+    outbox: Arc<Outbox>,
+    /// Its connections.
+    load: AtomicCell<usize>,
+}
+
+impl Server {
+    /// Settings first, then [`spawn`](ServerBuilder::spawn).
+    pub fn builder(engine: Engine) -> ServerBuilder {
+        ServerBuilder::new(engine)
+    }
+
+    fn spawn(builder: ServerBuilder) -> Result<Self, Error> {
+        let bind = |address: &String| Listener::bind(address, builder.settings.silence);
+        let listeners = builder.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let addresses = listeners.iter().map(Listener::to_string).collect();
+
+        let parts = (0..builder.reactor_count()).map(|_| Parts::new().map_err(no_reactor));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let handle =
+            |part: &Parts| Handle { outbox: part.outbox.clone(), load: AtomicCell::new(0) };
+        let shared = Arc::new(Shared {
+            reactors: parts.iter().map(handle).collect(),
+            terms: Arc::new(builder.terms()),
+            engine: builder.engine,
+            settings: builder.settings,
+            tallies: Tallies::default(),
+            endings: Throttle::default(),
+            refusals: Throttle::default(),
+        });
+
+        let (ending, ended) = channel::bounded(0);
+        let mut server = Self { shared, addresses, threads: Vec::new(), ended };
+        let mut listeners = Some(listeners);
+        for (index, part) in parts.into_iter().enumerate() {
+            let mine = listeners.take().unwrap_or_default();
+            let reactor = Reactor::new(part, server.shared.clone(), index, mine);
+            let thread = start(reactor.map_err(no_reactor)?, index, ending.clone());
+            server.threads.push(thread.map_err(no_reactor)?);
+        }
+        Ok(server)
+    }
+
+    /// The addresses as bound: `host:port` or `unix:///path`.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// What it has counted until now.
+    pub fn counters(&self) -> Counters {
+        self.shared.tallies.read()
+    }
+
+    /// Stops listening, ends watches with UNAVAILABLE, finishes what is under way and closes the
+    /// connections; whatever is left after `within` is cut off. True if nothing was.
+    pub fn drain(&self, within: Duration) -> bool {
+        self.shared.tell_all(|| Item::Drain);
+        let is_done = self.ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected);
+        self.shared.tell_all(|| Item::Stop);
+        is_done
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.tell_all(|| Item::Stop);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a reactor had panicked");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+fn start(
+    reactor: Reactor,
+    index: usize,
+    ending: channel::Sender<()>,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(format!("tenure-{index}")).spawn(move || {
+        reactor.run();
+        drop(ending);
+    })
+}
+
+fn no_reactor(error: io::Error) -> Error {
+    let why = format!("a reactor can't be started: {error}");
+    Error::InvalidSetting { setting: "reactors", why }
+}
+
+impl Shared {
+    fn send(&self, reactor: usize, item: Item) {
+        self.reactors[reactor].outbox.push(item);
+    }
+
+    fn tell_all(&self, item: impl Fn() -> Item) {
+        self.reactors.iter().for_each(|reactor| reactor.outbox.push(item()));
+    }
+
+    /// The reactor with the fewest connections, which gets one more.
+    fn least_loaded(&self) -> usize {
+        let loads = self.reactors.iter().map(|reactor| reactor.load.load());
+        let (index, _) = loads.enumerate().min_by_key(|&(_, load)| load).expect("there is one");
+        self.reactors[index].load.fetch_add(1);
+        index
+    }
+
+    /// Counts a connection in, unless it is one too many.
+    fn let_in(&self, now: Moment) -> bool {
+        let max = self.engine.limits().connections as u64;
+        if self.tallies.connections.fetch_add(1) >= max {
+            self.tallies.connections.fetch_sub(1);
+            self.refused(now, &format_args!("limit reached: connections ({max})"));
+            return false;
+        }
+        self.tallies.accepted.fetch_add(1);
+        true
+    }
+
+    fn refused(&self, now: Moment, why: &fmt::Arguments<'_>) {
+        self.tallies.refused.fetch_add(1);
+        if let Some(kept_back) = self.refusals.pass(now) {
+            tracing::warn!(%why, kept_back, "a connection was refused");
+        }
+    }
+
+    fn ended(&self, reactor: usize, now: Moment, end: End, peer: &Socket) {
+        self.reactors[reactor].load.fetch_sub(1);
+        self.tallies.connections.fetch_sub(1);
+        self.tallies.ended(end);
+        if matches!(end, End::PeerClosed | End::Broken | End::Idle | End::Drained) {
+            tracing::debug!(%peer, reason = %end, "a connection ended");
+        } else if let Some(kept_back) = self.endings.pass(now) {
+            tracing::warn!(%peer, reason = %end, kept_back, "a connection was closed");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The connections of one reactor, with their sockets and timers.
+
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::Shared;
+use super::conn::{Conn, Next};
+use super::counters::Tally;
+use super::outbox::Outbox;
+use super::reactor::Readiness;
+use super::socket::Socket;
+use crate::clock::Moment;
+use crate::engine::Session;
+use crate::error::EndReason;
+use crate::shard::{Outcome, Sink, Ticket};
+use crate::wheel::{TimerId, Wheel};
+
+/// Read at once from one connection. More waits for the next pass, behind the other connections.
+const READ_BYTES: usize = 256 << 10;
+/// Buffers kept for connections that have something to say.
+const SPARES: usize = 64;
+/// Timers worked off in one pass.
+const TIMERS: usize = 1024;
+
+pub(super) struct Peers {
+    shared: Arc<Shared>,
+    reactor: usize,
+    sink: Arc<dyn Sink>,
+    peers: Slab<Box<Peer>>,
+    /// Sessions whose connection is gone, in their grace.
+    parted: Slab<Session>,
+    /// Tells a connection from an earlier one in the same slot.
+    lives: u32,
+    /// Those to read from in the next pass, and those left of this one.
+    ready: Vec<usize>,
+    reading: Vec<usize>,
+    /// Those to write to in this pass.
+    touched: Vec<usize>,
+    wheel: Wheel<Timer>,
+    due: Vec<Timer>,
+    /// The wheel has more that is due.
+    overdue: bool,
+    buffer: Box<[u8]>,
+    spares: Vec<Vec<u8>>,
+    draining: bool,
+}
+
+struct Peer {
+    conn: Conn,
+    socket: Socket,
+    key: u64,
+    timer: Option<(TimerId, Moment)>,
+    readable: bool,
+    writable: bool,
+    /// The peer will send no more than what waits to be read.
+    ended: bool,
+    is_ready: bool,
+    is_touched: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Timer {
+    Peer(u64),
+    Parted(usize),
+}
+
+impl Peers {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        reactor: usize,
+        outbox: Arc<Outbox>,
+        now: Moment,
+    ) -> Self {
+        let mut wheel = Wheel::new();
+        wheel.advance(now, 0, &mut Vec::new());
+        Self {
+            shared,
+            reactor,
+            sink: outbox,
+            peers: Slab::new(),
+            parted: Slab::new(),
+            lives: 0,
+            ready: Vec::new(),
+            reading: Vec::new(),
+            touched: Vec::new(),
+            wheel,
+            due: Vec::new(),
+            overdue: false,
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            spares: Vec::with_capacity(SPARES),
+            draining: false,
+        }
+    }
+
+    /// Which reactor this is.
+    pub(super) fn reactor(&self) -> usize {
+        self.reactor
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// True if there is something to do without a new event.
+    pub(super) fn have_work(&self) -> bool {
+        !self.ready.is_empty() || self.overdue
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        self.wheel.next_deadline()
+    }
+
+    /// A new connection's slot.
+    pub(super) fn add(&mut self, now: Moment, socket: Socket) -> usize {
+        self.lives = self.lives.wrapping_add(1);
+        let entry = self.peers.vacant_entry();
+        let slot = entry.key();
+        let key = u64::from(self.lives) << 32 | slot as u64;
+        let (engine, terms) = (self.shared.engine.clone(), self.shared.terms.clone());
+        let mut conn = Conn::new(engine, self.sink.clone(), key, terms, now);
+        if self.draining {
+            conn.drain();
+        }
+        entry.insert(Box::new(Peer {
+            conn,
+            socket,
+            key,
+            timer: None,
+            readable: false,
+            writable: true,
+            ended: false,
+            is_ready: false,
+            is_touched: false,
+        }));
+        self.touch(slot);
+        slot
+    }
+
+    /// A socket that can't be served after all.
+    pub(super) fn lose(&mut self, now: Moment, slot: usize, error: &io::Error) {
+        self.shared.refused(now, &format_args!("its socket can't be polled: {error}"));
+        self.peers[slot].conn.broken();
+        self.touch(slot);
+    }
+
+    /// Notes what a socket has to say.
+    pub(super) fn hear(&mut self, slot: usize, readiness: Readiness) {
+        // An event may be older than the slot's present connection. Then it costs a read.
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.readable |= readiness.readable || readiness.broken;
+        peer.ended |= readiness.ended;
+        if readiness.broken && !peer.conn.wants_read() {
+            // Nobody will read to the error.
+            peer.conn.broken();
+        }
+        if readiness.writable && !mem::replace(&mut peer.writable, true) {
+            self.touch(slot);
+        }
+        if readiness.readable || readiness.broken {
+            self.make_ready(slot);
+        }
+    }
+
+    /// Reads once from each connection that is ready.
+    pub(super) fn read_ready(&mut self, now: Moment) {
+        mem::swap(&mut self.ready, &mut self.reading);
+        while let Some(slot) = self.reading.pop() {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                peer.is_ready = false;
+                peer.conn.borrow_room(&mut self.spares);
+                peer.read(now, &mut self.buffer);
+                self.part(slot, now);
+                self.touch(slot);
+            }
+        }
+    }
+
+    pub(super) fn deliver(&mut self, ticket: Ticket, outcome: Outcome) {
+        if let Some((slot, peer)) = self.addressed(ticket.to) {
+            peer.conn.deliver(ticket.about, outcome);
+            self.touch(slot);
+        }
+    }
+
+    pub(super) fn changed(&mut self, ticket: Ticket) {
+        if let Some((slot, peer)) = self.addressed(ticket.to) {
+            peer.conn.changed(ticket.about);
+            self.touch(slot);
+        }
+    }
+
+    /// Does what is due, up to a bound.
+    pub(super) fn advance(&mut self, now: Moment) {
+        let mut due = mem::take(&mut self.due);
+        self.overdue = self.wheel.advance(now, TIMERS, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                Timer::Parted(place) => {
+                    self.parted.remove(place).end_because(EndReason::Disconnected);
+                }
+                Timer::Peer(key) => {
+                    if let Some((slot, peer)) = self.addressed(key) {
+                        peer.timer = None;
+                        peer.conn.on_timer(now);
+                        self.touch(slot);
+                    }
+                }
+            }
+        }
+        self.due = due;
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.peers[slot].conn.drain();
+            self.touch(slot);
+        }
+    }
+
+    /// Writes once to each connection that something happened to, and sees what it needs next.
+    pub(super) fn flush(&mut self, now: Moment) {
+        let mut tally = Tally::default();
+        let mut touched = mem::take(&mut self.touched);
+        for slot in touched.drain(..) {
+            let Some(peer) = self.peers.get_mut(slot) else { continue };
+            peer.is_touched = false;
+            peer.write(now);
+            peer.conn.return_room(&mut self.spares);
+            tally.add(peer.conn.take_tally());
+            self.settle(slot, now);
+        }
+        self.touched = touched;
+        self.shared.tallies.add(tally);
+    }
+
+    fn settle(&mut self, slot: usize, now: Moment) {
+        let peer = &mut self.peers[slot];
+        match peer.conn.next_step(now) {
+            Next::Keep => {}
+            Next::HalfClose => {
+                peer.readable = true;
+                if peer.socket.close_our_side().is_err() {
+                    peer.conn.broken();
+                    return self.remove(slot, now);
+                }
+            }
+            Next::Close => return self.remove(slot, now),
+        }
+        if peer.readable && peer.conn.wants_read() || peer.conn.has_work() {
+            self.make_ready(slot);
+        }
+        self.part(slot, now);
+        self.set_timer(slot);
+    }
+
+    /// Sets a timer if none comes early enough. One that comes too early finds nothing to do.
+    fn set_timer(&mut self, slot: usize) {
+        let peer = &mut self.peers[slot];
+        let Some(deadline) = peer.conn.deadline() else { return };
+        if let Some((timer, at)) = peer.timer {
+            if at <= deadline {
+                return;
+            }
+            self.wheel.cancel(timer);
+        }
+        peer.timer = Some((self.wheel.insert(deadline, Timer::Peer(peer.key)), deadline));
+    }
+
+    /// Ends the session of a connection that is ending, or lets it wait for its grace to pass.
+    fn part(&mut self, slot: usize, now: Moment) {
+        let conn = &mut self.peers[slot].conn;
+        if conn.end().is_none() {
+            return;
+        }
+        let Some(session) = conn.take_session() else { return };
+        let grace = self.shared.settings.disconnect_grace;
+        if grace.is_zero() || self.draining {
+            session.end_because(EndReason::Disconnected);
+        } else {
+            let place = self.parted.insert(session);
+            self.wheel.insert(now + grace, Timer::Parted(place));
+        }
+    }
+
+    fn remove(&mut self, slot: usize, now: Moment) {
+        self.part(slot, now);
+        let peer = self.peers.remove(slot);
+        if let Some((timer, _)) = peer.timer {
+            self.wheel.cancel(timer);
+        }
+        if let Some(end) = peer.conn.end() {
+            self.shared.ended(self.reactor, now, end, &peer.socket);
+        }
+    }
+
+    /// The connection that a ticket or timer means, if it is still there.
+    fn addressed(&mut self, key: u64) -> Option<(usize, &mut Peer)> {
+        let slot = key as u32 as usize;
+        let peer = self.peers.get_mut(slot)?;
+        (peer.key == key).then_some((slot, peer))
+    }
+
+    fn touch(&mut self, slot: usize) {
+        let peer = &mut self.peers[slot];
+        if !mem::replace(&mut peer.is_touched, true) {
+            self.touched.push(slot);
+        }
+    }
+
+    fn make_ready(&mut self, slot: usize) {
+        let peer = &mut self.peers[slot];
+        if !mem::replace(&mut peer.is_ready, true) {
+            self.ready.push(slot);
+        }
+    }
+}
+
+impl Peer {
+    /// Works off what was held back, then reads once.
+    fn read(&mut self, now: Moment, buffer: &mut [u8]) {
+        if self.conn.has_work() {
+            self.conn.feed(now, &[]);
+        }
+        if !self.readable || !self.conn.wants_read() {
+            return;
+        }
+        match self.socket.read(buffer) {
+            Ok(0) => {
+                self.readable = false;
+                self.conn.feed_end();
+            }
+            Ok(count) => {
+                // A short read took all there was, but for an end that was told already.
+                self.readable = count == buffer.len() || self.ended;
+                self.conn.feed(now, &buffer[..count]);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => self.conn.broken(),
+        }
+    }
+
+    /// Writes until all has left or the socket takes no more.
+    fn write(&mut self, now: Moment) {
+        while self.writable && !self.conn.pending().is_empty() {
+            let pending = self.conn.pending();
+            let len = pending.len();
+            match self.socket.write(pending) {
+                Ok(count) => {
+                    self.writable = count == len;
+                    self.conn.sent(now, count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    self.conn.sent(now, 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.conn.broken(),
+            }
+        }
+    }
+}

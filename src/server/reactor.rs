@@ -1,0 +1,221 @@
+//! The event loop: one thread that serves many connections. The only file that names mio.
+//!
+//! One pass: sleep until something happens; read each ready connection once and run what it asks;
+//! hand out what the engine brought; then write once to each connection that has something to say. A
+//! request that the engine answers at once is read, run, and answered in one pass.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use super::Shared;
+use super::door::Door;
+use super::listener::Listener;
+use super::outbox::{Item, Outbox};
+use super::peers::Peers;
+use super::socket::Socket;
+use crate::clock::Moment;
+
+const EVENTS: usize = 1024;
+const BELL: Token = Token(usize::MAX);
+/// The listeners' tokens are the last ones before the bell's.
+const LISTENERS: usize = 1 << 31;
+
+pub(super) struct Reactor {
+    poll: Poll,
+    events: Events,
+    outbox: Arc<Outbox>,
+    shared: Arc<Shared>,
+    door: Door,
+    peers: Peers,
+    /// Until then it polls without sleeping.
+    awake_until: Moment,
+    life: Life,
+}
+
+/// Whether a reactor goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Serving,
+    Draining,
+    Stopped,
+}
+
+/// What a reactor is made of before the server that it belongs to is.
+pub(super) struct Parts {
+    poll: Poll,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+impl Parts {
+    pub(super) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), BELL)?;
+        let outbox = Arc::new(Outbox::new(move || {
+            if let Err(error) = waker.wake() {
+                tracing::error!(%error, "can't wake a reactor");
+            }
+        }));
+        Ok(Self { poll, outbox })
+    }
+}
+
+impl Reactor {
+    pub(super) fn new(
+        parts: Parts,
+        shared: Arc<Shared>,
+        index: usize,
+        listeners: Vec<Listener>,
+    ) -> io::Result<Self> {
+        let Parts { poll, outbox } = parts;
+        for (place, listener) in listeners.iter().enumerate() {
+            let token = Token(LISTENERS + place);
+            let fd = listener.as_raw_fd();
+            poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+        }
+        let now = shared.engine.clock().now();
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            peers: Peers::new(shared.clone(), index, outbox.clone(), now),
+            door: Door::new(listeners, shared.clone()),
+            outbox,
+            shared,
+            awake_until: now,
+            life: Life::Serving,
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        while self.goes_on() {
+            let now = self.sleep();
+            self.hear();
+            self.admit(now);
+            self.peers.read_ready(now);
+            self.take_in(now);
+            self.peers.advance(now);
+            self.peers.flush(now);
+        }
+    }
+
+    /// A draining reactor ends with its last connection.
+    fn goes_on(&self) -> bool {
+        match self.life {
+            Life::Serving => true,
+            Life::Draining => !self.peers.is_empty(),
+            Life::Stopped => false,
+        }
+    }
+
+    /// Waits until something happens, and says when that was.
+    fn sleep(&mut self) -> Moment {
+        let before = self.shared.engine.clock().now();
+        let patience = self.patience(before);
+        match self.poll.poll(&mut self.events, patience) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                // Nothing that a server does makes this fail.
+                tracing::error!(%error, "polling failed");
+                self.life = Life::Stopped;
+            }
+            _ => {}
+        }
+        self.outbox.is_awake();
+        let now = self.shared.engine.clock().now();
+        if !self.events.is_empty() || self.outbox.len() > 0 {
+            self.awake_until = now + self.shared.settings.busy_poll;
+        }
+        now
+    }
+
+    /// How long it may sleep; `None` until something happens. It sleeps only with the bell down.
+    fn patience(&self, now: Moment) -> Option<Duration> {
+        let must_not = now < self.awake_until || self.peers.have_work() || self.door.has_work(now);
+        if must_not || !self.outbox.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.peers.next_deadline().into_iter().chain(self.door.next_try()).min()?;
+        // Up to a whole millisecond, so that it does not wake just before the time.
+        Some((next - now) + Duration::from_millis(1))
+    }
+
+    /// Notes what the sockets have to say.
+    fn hear(&mut self) {
+        for event in &self.events {
+            match event.token() {
+                BELL => {}
+                Token(listener) if listener >= LISTENERS => self.door.knock(),
+                Token(slot) => self.peers.hear(slot, readiness(event)),
+            }
+        }
+    }
+
+    /// Accepts who waits at the door, and finds each a reactor.
+    fn admit(&mut self, now: Moment) {
+        while let Some(socket) = self.door.open(now) {
+            let index = self.shared.least_loaded();
+            if index == self.peers.reactor() {
+                self.adopt(now, socket);
+            } else {
+                self.shared.send(index, Item::Arrival(socket));
+            }
+        }
+    }
+
+    fn adopt(&mut self, now: Moment, socket: Socket) {
+        let fd = socket.as_raw_fd();
+        let slot = self.peers.add(now, socket);
+        if let Err(error) = register(self.poll.registry(), fd, slot) {
+            self.peers.lose(now, slot, &error);
+        }
+    }
+
+    /// Takes in what came to the inbox until now: what that brings about waits for the next pass, so
+    /// that a pass ends.
+    fn take_in(&mut self, now: Moment) {
+        for _ in 0..self.outbox.len() {
+            match self.outbox.pop() {
+                Some(Item::Reply(ticket, outcome)) => self.peers.deliver(ticket, outcome),
+                Some(Item::Changed(ticket)) => self.peers.changed(ticket),
+                Some(Item::Arrival(socket)) => self.adopt(now, socket),
+                Some(Item::Drain) => self.drain(),
+                Some(Item::Stop) => self.life = Life::Stopped,
+                None => return,
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.life = Life::Draining;
+        self.door.close();
+        self.peers.drain();
+    }
+}
+
+/// What a socket has to say. Edges: each is told once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// The peer has closed its side: reading goes on to the end.
+    pub(super) ended: bool,
+    /// Both sides are gone.
+    pub(super) broken: bool,
+}
+
+fn readiness(event: &Event) -> Readiness {
+    Readiness {
+        readable: event.is_readable() || event.is_read_closed(),
+        writable: event.is_writable(),
+        ended: event.is_read_closed(),
+        broken: event.is_error() || event.is_write_closed(),
+    }
+}
+
+fn register(registry: &Registry, fd: i32, slot: usize) -> io::Result<()> {
+    registry.register(&mut SourceFd(&fd), Token(slot), Interest::READABLE | Interest::WRITABLE)
+}

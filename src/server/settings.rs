@@ -1,0 +1,142 @@
+//! How a server is set up.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Server;
+use super::conn::Terms;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::service::CacheRule;
+
+/// Where Atomix clients look.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:5678";
+
+/// For a peer to read a refusal and go.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Settings of a [`Server`], then [`spawn`](Self::spawn).
+#[derive(Clone, Debug)]
+pub struct ServerBuilder {
+    pub(super) engine: Engine,
+    pub(super) listen: Vec<String>,
+    reactors: Option<NonZeroUsize>,
+    frame_time: Duration,
+    stall_time: Duration,
+    connection_idle: Option<Duration>,
+    cache_rules: Vec<CacheRule>,
+    pub(super) settings: Settings,
+}
+
+/// What the reactors look at.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) busy_poll: Duration,
+    pub(super) disconnect_grace: Duration,
+    pub(super) silence: Duration,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(engine: Engine) -> Self {
+        const TEN_SECONDS: Duration = Duration::from_secs(10);
+        Self {
+            engine,
+            listen: Vec::new(),
+            reactors: None,
+            frame_time: TEN_SECONDS,
+            stall_time: TEN_SECONDS,
+            connection_idle: None,
+            cache_rules: Vec::new(),
+            settings: Settings {
+                busy_poll: Duration::ZERO,
+                disconnect_grace: Duration::ZERO,
+                silence: TEN_SECONDS,
+            },
+        }
+    }
+
+    /// Adds an address: `host:port`, where port 0 takes a free one, or `unix:///path`. By default
+    /// `127.0.0.1:5678`.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen.push(address.into());
+        self
+    }
+
+    /// Threads that serve connections. By default one for every two cores.
+    pub fn reactors(mut self, reactors: NonZeroUsize) -> Self {
+        self.reactors = Some(reactors);
+        self
+    }
+
+    /// How long a reactor polls without sleeping after it had something to do. It spends a core to
+    /// save the time of waking up. By default it does not.
+    pub fn busy_poll(mut self, busy_poll: Duration) -> Self {
+        self.settings.busy_poll = busy_poll;
+        self
+    }
+
+    /// How long a connection's candidates stay after it has closed. By default they leave at once.
+    pub fn disconnect_grace(mut self, grace: Duration) -> Self {
+        self.settings.disconnect_grace = grace;
+        self
+    }
+
+    /// Closes a connection that sends no request for this long. By default none.
+    pub fn connection_idle(mut self, idle: Duration) -> Self {
+        self.connection_idle = Some(idle);
+        self
+    }
+
+    /// How long a TCP peer's host may be silent before its connection counts as closed: by default
+    /// 10 s. Seen of the host, by its kernel's answers; a stopped process does not fall silent.
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.settings.silence = silence;
+        self
+    }
+
+    /// How long a peer may take to finish a frame it has begun: by default 10 s.
+    pub fn frame_time(mut self, time: Duration) -> Self {
+        self.frame_time = time;
+        self
+    }
+
+    /// How long a peer may leave its output unread before its connection is closed: by default 10 s.
+    pub fn stall_time(mut self, time: Duration) -> Self {
+        self.stall_time = time;
+        self
+    }
+
+    /// Tells clients of matching elections that they may cache. By default none may.
+    pub fn cache_rule(mut self, rule: CacheRule) -> Self {
+        self.cache_rules.push(rule);
+        self
+    }
+
+    /// Binds the addresses and starts the threads.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for an address that can't be bound, or if the system refuses
+    /// a thread or a descriptor.
+    pub fn spawn(mut self) -> Result<Server, Error> {
+        if self.listen.is_empty() {
+            self.listen.push(DEFAULT_ADDRESS.to_owned());
+        }
+        Server::spawn(self)
+    }
+
+    pub(super) fn reactor_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.reactors.map_or_else(|| (cores() / 2).max(1), NonZeroUsize::get)
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            frame_time: self.frame_time,
+            stall_time: self.stall_time,
+            linger: LINGER,
+            idle: self.connection_idle,
+            cache_rules: Arc::from(self.cache_rules.as_slice()),
+        }
+    }
+}

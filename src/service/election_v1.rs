@@ -1,0 +1,101 @@
+//! `atomix.runtime.election.v1.LeaderElection`: the election itself. Its Create and Close are those of
+//! `LeaderElections`, which older clients look for here.
+
+use super::{Answer, Body, Caller, NO_TERM, ReplyTo, Shape, opened};
+use crate::election::Conflict;
+use crate::engine::Act;
+use crate::error::Error;
+use crate::id::checked_name;
+use crate::wire::election_v1::{CandidateRequest, NamedRequest};
+
+pub(super) const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
+
+/// A change that needs no session.
+#[derive(Clone, Copy)]
+pub(super) struct Change {
+    request: &'static str,
+    act: fn(&str) -> Act<'_>,
+}
+
+pub(super) const ANOINT: Change = Change {
+    request: "atomix.runtime.election.v1.AnointRequest",
+    act: |candidate| Act::Anoint { candidate },
+};
+pub(super) const PROMOTE: Change = Change {
+    request: "atomix.runtime.election.v1.PromoteRequest",
+    act: |candidate| Act::Promote { candidate },
+};
+pub(super) const DEMOTE: Change = Change {
+    request: "atomix.runtime.election.v1.DemoteRequest",
+    act: |candidate| Act::Demote { candidate },
+};
+pub(super) const EVICT: Change = Change {
+    request: "atomix.runtime.election.v1.EvictRequest",
+    act: |candidate| Act::Evict { candidate },
+};
+
+impl Caller {
+    /// No lock, no mailbox and no allocation after the first request of a name.
+    #[inline]
+    pub(super) fn get_term(&mut self, payload: &[u8]) -> Result<Answer<'_>, Error> {
+        let request = NamedRequest::decode(payload)
+            .map_err(|fault| fault.of("atomix.runtime.election.v1.GetTermRequest"))?;
+        let term = self.names.read(request.name, &self.engine)?;
+        Ok(Answer::Now(term.map_or(NO_TERM, Body::of)))
+    }
+
+    pub(super) fn watch(&mut self, payload: &[u8], to: ReplyTo<'_>) -> Result<Answer<'_>, Error> {
+        let request = NamedRequest::decode(payload)
+            .map_err(|fault| fault.of("atomix.runtime.election.v1.WatchRequest"))?;
+        let election = self.names.find_or_make(request.name, &self.engine)?;
+        Ok(Answer::Stream(election.follow(to.sink, to.ticket)))
+    }
+
+    pub(super) fn enter(&mut self, payload: &[u8], to: ReplyTo<'_>) -> Result<Answer<'_>, Error> {
+        let request = CandidateRequest::decode(payload)
+            .map_err(|fault| fault.of("atomix.runtime.election.v1.EnterRequest"))?;
+        let candidate = self.checked(request.candidate)?;
+        let election = self.names.find_or_make(request.name, &self.engine)?;
+        let session = opened(&mut self.session, &self.engine)?;
+        let conflict = Conflict::PassFromConnection;
+        election.submit(Act::Enter { candidate, session, conflict }, to.sink, to.ticket);
+        Ok(Answer::Later(Shape::Term))
+    }
+
+    pub(super) fn withdraw(
+        &mut self,
+        payload: &[u8],
+        to: ReplyTo<'_>,
+    ) -> Result<Answer<'_>, Error> {
+        let request = CandidateRequest::decode(payload)
+            .map_err(|fault| fault.of("atomix.runtime.election.v1.WithdrawRequest"))?;
+        let candidate = self.checked(request.candidate)?;
+        let Some(election) = self.names.find(request.name, &self.engine)? else {
+            return Ok(Answer::Now(NO_TERM));
+        };
+        let session = opened(&mut self.session, &self.engine)?;
+        election.submit(Act::Withdraw { candidate, session }, to.sink, to.ticket);
+        Ok(Answer::Later(Shape::Term))
+    }
+
+    /// Changes the queue of an election if there is one: it never makes one.
+    pub(super) fn change(
+        &mut self,
+        change: Change,
+        payload: &[u8],
+        to: ReplyTo<'_>,
+    ) -> Result<Answer<'_>, Error> {
+        let request =
+            CandidateRequest::decode(payload).map_err(|fault| fault.of(change.request))?;
+        let candidate = self.checked(request.candidate)?;
+        let Some(election) = self.names.find(request.name, &self.engine)? else {
+            return Ok(Answer::Now(NO_TERM));
+        };
+        election.submit((change.act)(candidate), to.sink, to.ticket);
+        Ok(Answer::Later(Shape::Term))
+    }
+
+    fn checked<'a>(&self, candidate: &'a str) -> Result<&'a str, Error> {
+        checked_name("candidate", candidate.as_bytes(), self.engine.limits().name_bytes)
+    }
+}

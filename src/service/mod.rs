@@ -1,0 +1,183 @@
+//! The method table: (service, method) to a handler over bytes and the engine.
+//!
+//! It knows what a method means and nothing of framing, sockets or threads. A transport makes one
+//! [`Caller`] for each connection and hands it calls; an [`Answer`] says what to send, or what will
+//! come through the sink.
+
+mod cache;
+mod election_v1;
+mod elections_v1;
+mod names;
+
+use std::sync::Arc;
+
+pub use self::cache::CacheRule;
+
+use self::names::Names;
+use crate::election::Term;
+use crate::engine::{Election, Engine, Follower, Session};
+use crate::error::Error;
+use crate::id::SessionKind;
+use crate::shard::{Sink, Ticket};
+use crate::wire::election_v1 as wire;
+
+/// One connection, as the methods see it.
+pub(crate) struct Caller {
+    engine: Engine,
+    /// Made by the first call that needs one.
+    session: Option<Session>,
+    names: Names,
+    rules: Arc<[CacheRule]>,
+}
+
+/// Where the outcome of a call goes that is not answered at once.
+#[derive(Clone, Copy)]
+pub(crate) struct ReplyTo<'a> {
+    pub(crate) sink: &'a Arc<dyn Sink>,
+    pub(crate) ticket: Ticket,
+}
+
+/// What a call came to.
+pub(crate) enum Answer<'c> {
+    /// Done.
+    Now(Body<'c>),
+    /// Submitted: the sink will have the outcome, and the shape makes a body of it.
+    Later(Shape),
+    /// The caller's use of this election has ended, with nothing to wait for. Its watches of it end
+    /// with OK; the reply is [`EMPTY`].
+    Closed(Election),
+    /// A watch. A v1 watch has nothing to say before the first term.
+    Stream(Follower),
+    /// Refused. Nothing was changed.
+    Fail(Error),
+}
+
+/// How the outcome of a submitted call is said.
+pub(crate) enum Shape {
+    /// The term after it.
+    Term,
+    /// An election was created, and its clients may cache it or not.
+    Created { cached: bool },
+    /// As [`Answer::Closed`].
+    Closed(Election),
+}
+
+/// The bytes of a reply or of a stream's message.
+#[derive(Clone, Copy)]
+pub(crate) enum Body<'a> {
+    /// A message whose only field is this encoded term.
+    Term(&'a [u8]),
+    /// These bytes.
+    Bytes(&'static [u8]),
+}
+
+/// A message without fields.
+pub(crate) const EMPTY: Body<'static> = Body::Bytes(&[]);
+
+/// The term of an election that nobody knows: present, and empty.
+const NO_TERM: Body<'static> = Body::Term(&[]);
+
+impl<'a> Body<'a> {
+    /// The v1 message that holds `term`.
+    #[inline]
+    pub(crate) fn of(term: &'a Term) -> Self {
+        if term.is_forgotten() { NO_TERM } else { Self::of_change(term) }
+    }
+
+    /// The v1 message of a watch. It follows the name, so it shows a deleted election's last state.
+    #[inline]
+    pub(crate) fn of_change(term: &'a Term) -> Self {
+        Body::Term(term.encoded_with(encode))
+    }
+
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Body::Term(body) => wire::in_term_reply_len(body.len()),
+            Body::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Body::Term(body) => wire::put_term_reply(out, body),
+            Body::Bytes(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+}
+
+fn encode(term: &Term) -> Vec<u8> {
+    wire::term_body(term.number(), term.leader(), term.candidates())
+}
+
+impl Shape {
+    pub(crate) fn body<'a>(&self, term: &'a Term) -> Body<'a> {
+        match self {
+            Shape::Term => Body::of(term),
+            Shape::Created { cached } => Body::Bytes(wire::create_reply(*cached)),
+            Shape::Closed(_) => EMPTY,
+        }
+    }
+}
+
+impl Caller {
+    pub(crate) fn new(engine: Engine, rules: Arc<[CacheRule]>) -> Self {
+        Self { engine, session: None, names: Names::default(), rules }
+    }
+
+    /// The method table.
+    #[inline]
+    pub(crate) fn call(
+        &mut self,
+        service: &str,
+        method: &str,
+        payload: &[u8],
+        to: ReplyTo<'_>,
+    ) -> Answer<'_> {
+        let answer = match service {
+            election_v1::SERVICE => match method {
+                "GetTerm" => self.get_term(payload),
+                "Watch" => self.watch(payload, to),
+                "Enter" => self.enter(payload, to),
+                "Withdraw" => self.withdraw(payload, to),
+                "Anoint" => self.change(election_v1::ANOINT, payload, to),
+                "Promote" => self.change(election_v1::PROMOTE, payload, to),
+                "Demote" => self.change(election_v1::DEMOTE, payload, to),
+                "Evict" => self.change(election_v1::EVICT, payload, to),
+                "Create" => self.create(payload, to),
+                "Close" => self.close(payload, to),
+                _ => Err(unknown(service, method)),
+            },
+            elections_v1::SERVICE => match method {
+                "Create" => self.create(payload, to),
+                "Close" => self.close(payload, to),
+                _ => Err(unknown(service, method)),
+            },
+            _ => Err(unknown(service, method)),
+        };
+        answer.unwrap_or_else(Answer::Fail)
+    }
+
+    /// Takes the session out, for whoever decides when it ends.
+    pub(crate) fn take_session(&mut self) -> Option<Session> {
+        self.session.take()
+    }
+}
+
+/// The session that holds a connection's candidates.
+fn opened<'s>(slot: &'s mut Option<Session>, engine: &Engine) -> Result<&'s Session, Error> {
+    match slot {
+        Some(session) => Ok(session),
+        None => Ok(slot.insert(engine.open_session(SessionKind::Connection)?)),
+    }
+}
+
+fn unknown(service: &str, method: &str) -> Error {
+    Error::UnknownMethod { service: short(service), method: short(method) }
+}
+
+/// As much of a peer's text as an answer repeats.
+fn short(text: &str) -> Box<str> {
+    text.chars().take(128).collect()
+}

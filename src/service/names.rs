@@ -1,0 +1,144 @@
+//! A connection's own small cache from names to handles, so that only the first use of a name touches
+//! the engine's map, which others use too.
+//!
+//! It is a cache and no map: an entry may be dropped at any time, at the cost of one look-up. A name
+//! can stand in one set of four places; when its set is full, the table doubles or somebody gives
+//! way. Who chooses names so that they meet in one set slows only their own connection.
+
+use std::mem;
+
+use crate::election::Term;
+use crate::engine::{Election, Engine, Observer};
+use crate::error::Error;
+
+const WAYS: usize = 4;
+/// Names that a connection remembers at most.
+const PLACES: usize = 1024;
+/// A larger term is not kept alive by a connection that has read it once.
+const SMALL_TERM: usize = 64;
+
+#[derive(Default)]
+pub(super) struct Names {
+    /// Empty, or a power of two of sets.
+    places: Vec<Option<Known>>,
+    known: usize,
+    /// Chooses who gives way.
+    turn: usize,
+    /// Holds a large snapshot since the last read.
+    heavy: Option<usize>,
+}
+
+struct Known {
+    hash: u64,
+    observer: Observer,
+}
+
+impl Names {
+    /// The present term of `name`, unless nobody knows that name.
+    #[inline]
+    pub(super) fn read(&mut self, name: &str, engine: &Engine) -> Result<Option<&Term>, Error> {
+        self.drop_heavy();
+        let Some(place) = self.place(name, engine)? else { return Ok(None) };
+        let known = self.places[place].as_mut().expect("a place that was found is taken");
+        let term = known.observer.term();
+        if term.candidates().len() > SMALL_TERM {
+            self.heavy = Some(place);
+        }
+        Ok(Some(term))
+    }
+
+    /// The election of `name`, unless nobody knows that name: reading never creates.
+    pub(super) fn find(&mut self, name: &str, engine: &Engine) -> Result<Option<&Election>, Error> {
+        let place = self.place(name, engine)?;
+        Ok(place.map(|place| self.election(place)))
+    }
+
+    /// The election of `name`, known from now on.
+    pub(super) fn find_or_make(&mut self, name: &str, engine: &Engine) -> Result<&Election, Error> {
+        let hash = hash(name);
+        let place = match self.position(hash, name) {
+            Some(place) => place,
+            None => self.insert(Known { hash, observer: engine.election(name)?.observe() }),
+        };
+        Ok(self.election(place))
+    }
+
+    #[inline]
+    fn place(&mut self, name: &str, engine: &Engine) -> Result<Option<usize>, Error> {
+        let hash = hash(name);
+        if let Some(place) = self.position(hash, name) {
+            return Ok(Some(place));
+        }
+        let found = engine.find(name)?;
+        Ok(found.map(|election| self.insert(Known { hash, observer: election.observe() })))
+    }
+
+    #[inline]
+    fn position(&self, hash: u64, name: &str) -> Option<usize> {
+        let first = self.first_of_set(hash)?;
+        (first..first + WAYS).find(|&place| {
+            matches!(&self.places[place], Some(known)
+                if known.hash == hash && known.observer.election().name() == name)
+        })
+    }
+
+    #[inline]
+    fn first_of_set(&self, hash: u64) -> Option<usize> {
+        let sets = self.places.len() / WAYS;
+        (sets > 0).then(|| (hash as usize & (sets - 1)) * WAYS)
+    }
+
+    fn election(&self, place: usize) -> &Election {
+        self.places[place].as_ref().expect("a place that was found is taken").observer.election()
+    }
+
+    fn insert(&mut self, known: Known) -> usize {
+        if self.known >= self.places.len() / 2 && self.places.len() < PLACES {
+            self.grow();
+        }
+        let first = self.first_of_set(known.hash).expect("grown when it was empty");
+        let free = (first..first + WAYS).find(|&place| self.places[place].is_none());
+        let place = free.unwrap_or_else(|| {
+            self.turn = self.turn.wrapping_add(1);
+            first + self.turn % WAYS
+        });
+        if self.places[place].replace(known).is_none() {
+            self.known += 1;
+        }
+        place
+    }
+
+    fn grow(&mut self) {
+        let larger = (self.places.len() * 2).max(WAYS);
+        let before = mem::take(&mut self.places);
+        self.places.resize_with(larger, || None);
+        (self.known, self.heavy) = (0, None);
+        for known in before.into_iter().flatten() {
+            self.insert(known);
+        }
+    }
+
+    #[inline]
+    fn drop_heavy(&mut self) {
+        if let Some(place) = self.heavy.take()
+            && self.places[place].take().is_some()
+        {
+            self.known -= 1;
+        }
+    }
+}
+
+/// Cheap and good enough for a cache: eight bytes at a time, multiplied and folded.
+#[inline]
+fn hash(name: &str) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let fold = |hash: u64, word: u64| {
+        let wide = u128::from(hash ^ word) * u128::from(ODD);
+        wide as u64 ^ (wide >> 64) as u64
+    };
+    let (words, rest) = name.as_bytes().as_chunks::<8>();
+    let hash = words.iter().fold(name.len() as u64 ^ ODD, |h, &w| fold(h, u64::from_le_bytes(w)));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    fold(hash, u64::from_le_bytes(last))
+}
