@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_bell_rings_once_for_a_sleeper_and_never_for_one_awake() {
-        let rings = Arc::new(AtomicCell::new(0));
+        let rings = Arc::new(AtomicCell::new(0_u32));
         let count = rings.clone();
         let outbox = Outbox::new(move || drop(count.fetch_add(1)));
 
