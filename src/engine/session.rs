@@ -53,7 +53,7 @@ impl Session {
             let shard = shards.trailing_zeros() as usize;
             shards &= shards - 1;
             let reply = Reply::new(ReplyTo::Nobody, shard);
-            let work = Work::SessionEnded(self.member.clone());
+            let work = Work::SessionEnded(self.id());
             self.engine.inner.shards[shard].submit(Command { work, reply });
         }
     }

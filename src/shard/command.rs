@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::follower::Slot;
 use super::reply::Reply;
-use super::snapshot::Cell;
+use super::snapshot::{ByPlace, Cell};
 use crate::election::{self, Conflict, Departure};
 use crate::error::Error;
-use crate::id::Holder;
+use crate::id::{Holder, SessionId};
 use crate::lease::Lease;
 
 /// A session as a shard knows it.
@@ -31,10 +31,24 @@ pub(crate) struct Command<'a> {
 }
 
 pub(crate) enum Work<'a> {
-    Change { cell: Arc<Cell>, act: Act<'a> },
-    Follow { cell: Arc<Cell>, slot: Arc<Slot> },
-    Unfollow { cell: Arc<Cell>, slot: Arc<Slot> },
-    SessionEnded(Arc<Member>),
+    Change {
+        cell: Arc<Cell>,
+        act: Act<'a>,
+    },
+    Follow {
+        cell: Arc<Cell>,
+        slot: Arc<Slot>,
+    },
+    Unfollow {
+        cell: Arc<Cell>,
+        slot: Arc<Slot>,
+    },
+    SessionEnded(SessionId),
+    /// What is left to do for a session that ended: it still stands in these places.
+    Leave {
+        session: SessionId,
+        places: Vec<ByPlace>,
+    },
 }
 
 /// One operation on one election.
@@ -107,7 +121,8 @@ impl Command<'_> {
             Work::Change { cell, act } => Work::Change { cell, act: act.into_owned() },
             Work::Follow { cell, slot } => Work::Follow { cell, slot },
             Work::Unfollow { cell, slot } => Work::Unfollow { cell, slot },
-            Work::SessionEnded(member) => Work::SessionEnded(member),
+            Work::SessionEnded(session) => Work::SessionEnded(session),
+            Work::Leave { session, places } => Work::Leave { session, places },
         };
         Command { work, reply }
     }
@@ -115,6 +130,6 @@ impl Command<'_> {
     /// Ends of sessions and of follows are taken also by a full mailbox: they free what it is full
     /// of, and there are never more of them than there were beginnings.
     pub(crate) fn frees(&self) -> bool {
-        matches!(self.work, Work::Unfollow { .. } | Work::SessionEnded(_))
+        matches!(self.work, Work::Unfollow { .. } | Work::SessionEnded(_) | Work::Leave { .. })
     }
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use crossbeam::atomic::AtomicCell;
 
-use super::command::{Act, Command, Member, Work};
+use super::command::{Act, Command, Work};
 use super::follower::Followers;
 use super::reply::{Outcome, Reply};
 use super::snapshot::{ByPlace, Cell};
-use super::turn::Turn;
+use super::turn::{self, Turn};
 use super::writer::Rules;
 use crate::election::{self, Command as Rule, Departed, Departure, Term};
 use crate::error::Error;
@@ -21,7 +21,7 @@ use crate::log::Log;
 
 /// Elections that an ended session leaves in one step; the rest goes to the mailbox's end, so that
 /// others are served in between.
-const LEAVE_STEP: usize = 256;
+const LEAVE_STEP: usize = turn::FULL;
 
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<OwnKey>>;
 type Set<K> = HashSet<K, BuildHasherDefault<OwnKey>>;
@@ -59,6 +59,11 @@ impl State {
         self.forget_released();
     }
 
+    /// True if the turn should be handed over before more is applied.
+    pub(super) fn is_full(&self) -> bool {
+        self.turn.is_full()
+    }
+
     /// Hands the turn to the log.
     pub(super) fn commit(&mut self, log: &dyn Log) {
         if self.turn.is_empty() {
@@ -93,7 +98,11 @@ impl State {
                 }
                 None
             }
-            Work::SessionEnded(member) => self.session_ended(member, reply, rules),
+            Work::SessionEnded(session) => {
+                let stands = self.standing.remove(&session).unwrap_or_default();
+                self.leave(session, stands.into_iter().collect(), reply, rules)
+            }
+            Work::Leave { session, places } => self.leave(session, places, reply, rules),
         }
     }
 
@@ -168,27 +177,22 @@ impl State {
         }
     }
 
-    fn session_ended(
+    /// One change for each election; a long list is worked off in steps.
+    fn leave(
         &mut self,
-        member: Arc<Member>,
+        session: SessionId,
+        mut places: Vec<ByPlace>,
         reply: Reply,
         rules: &Rules,
     ) -> Option<Command<'static>> {
-        let session = member.holder.session;
-        let Some(mut stands) = self.standing.remove(&session) else { return None };
         let rule = Rule::Leave { session, why: Departure::SessionEnded };
-        let some: Vec<ByPlace> = stands.iter().take(LEAVE_STEP).cloned().collect();
-        for place in some {
-            stands.remove(&place);
+        for place in places.drain(places.len().saturating_sub(LEAVE_STEP)..) {
             let now = self.newest(&place.0);
             // Leaving is never refused.
             let _left = self.apply(&place.0, &now, &rule, rules);
         }
-        if stands.is_empty() {
-            return None;
-        }
-        self.standing.insert(session, stands);
-        Some(Command { work: Work::SessionEnded(member), reply })
+        let is_done = places.is_empty();
+        (!is_done).then(|| Command { work: Work::Leave { session, places }, reply })
     }
 
     /// The newest state of an election: of this turn, of a turn in flight, or published.

@@ -11,8 +11,9 @@ use super::snapshot::Cell;
 use crate::election::Term;
 use crate::log::Unit;
 
-/// Commands in one turn at most, so that a turn's cost has a bound and its replies leave soon.
-pub(crate) const COMMANDS: usize = 64;
+/// Commands in one turn, and elections changed by it, at most: so a turn's cost has a bound, its
+/// replies leave soon, and looking for an election among its changes stays short.
+pub(crate) const FULL: usize = 64;
 
 #[derive(Default)]
 pub(crate) struct Turn {
@@ -54,6 +55,10 @@ impl Turn {
 
     pub(crate) fn wake(&mut self, followers: impl Iterator<Item = Arc<Slot>>) {
         self.wakes.extend(followers);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.publish.len() >= FULL
     }
 
     pub(crate) fn is_empty(&self) -> bool {

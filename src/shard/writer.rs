@@ -69,19 +69,20 @@ impl Shard {
     ) {
         loop {
             state.begin();
-            let mut more = false;
-            for next in (&mut *next).take(turn::COMMANDS) {
-                more = true;
-                let command = match next {
-                    Next::Own(command) => command,
-                    Next::Waited(command) => command,
+            let mut commands = 0;
+            while commands < turn::FULL && !state.is_full() {
+                let command = match next.next() {
+                    Some(Next::Own(command)) => command,
+                    Some(Next::Waited(command)) => command,
+                    None => break,
                 };
+                commands += 1;
                 if let Some(rest) = state.step(command, &self.rules) {
                     self.mailbox.put_back(rest);
                 }
             }
             state.commit(&*self.rules.log);
-            if !more {
+            if commands == 0 {
                 return;
             }
         }

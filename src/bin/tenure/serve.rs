@@ -63,7 +63,7 @@ fn start(serve: &Serve, engine: Engine) -> Result<Server> {
         server = server.connection_idle(serve.connection_idle);
     }
     if let Some(reactors) = serve.reactors {
-        server = server.reactors(reactors.get());
+        server = server.reactors(reactors);
     }
     for address in &serve.listen {
         server = server.listen(address.to_string());
