@@ -11,46 +11,46 @@ use tenure_schema::atomix::runtime::election::v1 as pb;
 use tenure_schema::atomix::runtime::v1::PrimitiveId;
 use tenure_schema::ttrpc as envelope;
 
-pub const ELECTION: &str = "atomix.runtime.election.v1.LeaderElection";
-pub const ELECTIONS: &str = "atomix.runtime.election.v1.LeaderElections";
+pub(crate) const ELECTION: &str = "atomix.runtime.election.v1.LeaderElection";
+pub(crate) const ELECTIONS: &str = "atomix.runtime.election.v1.LeaderElections";
 
 /// Longer than anything takes that goes well.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A frame as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    pub stream: u32,
-    pub kind: u8,
-    pub flags: u8,
-    pub payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) stream: u32,
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
     /// The response in it.
-    pub fn response(&self) -> envelope::Response {
+    pub(crate) fn response(&self) -> envelope::Response {
         assert_eq!(self.kind, 2, "{self:?}");
         envelope::Response::decode(&*self.payload).unwrap()
     }
 
     /// The code and message of the failure in it.
-    pub fn failure(&self) -> (i32, String) {
+    pub(crate) fn failure(&self) -> (i32, String) {
         let status = self.response().status.expect("a failure");
         (status.code, status.message)
     }
 
     /// The term in it, of a reply or a watch.
-    pub fn term(&self) -> pb::Term {
+    pub(crate) fn term(&self) -> pb::Term {
         let reply = if self.kind == 2 { self.response().payload } else { self.payload.clone() };
         pb::GetTermResponse::decode(&*reply).unwrap().term.expect("a term")
     }
 
-    pub fn is_end(&self) -> bool {
+    pub(crate) fn is_end(&self) -> bool {
         (self.kind, self.flags, self.payload.len()) == (3, 5, 0)
     }
 }
 
-pub fn frame(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_be_bytes().to_vec();
     bytes.extend_from_slice(&stream.to_be_bytes());
     bytes.extend_from_slice(&[kind, flags]);
@@ -58,7 +58,7 @@ pub fn frame(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-pub fn call(stream: u32, service: &str, method: &str, payload: Vec<u8>) -> Vec<u8> {
+pub(crate) fn call(stream: u32, service: &str, method: &str, payload: Vec<u8>) -> Vec<u8> {
     let request = envelope::Request {
         service: service.into(),
         method: method.into(),
@@ -72,33 +72,33 @@ fn id(name: &str) -> Option<PrimitiveId> {
     Some(PrimitiveId { name: name.into() })
 }
 
-pub fn get_term(stream: u32, name: &str) -> Vec<u8> {
+pub(crate) fn get_term(stream: u32, name: &str) -> Vec<u8> {
     call(stream, ELECTION, "GetTerm", pb::GetTermRequest { id: id(name) }.encode_to_vec())
 }
 
-pub fn watch(stream: u32, name: &str) -> Vec<u8> {
+pub(crate) fn watch(stream: u32, name: &str) -> Vec<u8> {
     call(stream, ELECTION, "Watch", pb::WatchRequest { id: id(name) }.encode_to_vec())
 }
 
-pub fn enter(stream: u32, name: &str, candidate: &str) -> Vec<u8> {
+pub(crate) fn enter(stream: u32, name: &str, candidate: &str) -> Vec<u8> {
     let request = pb::EnterRequest { id: id(name), candidate: candidate.into() };
     call(stream, ELECTION, "Enter", request.encode_to_vec())
 }
 
-pub fn withdraw(stream: u32, name: &str, candidate: &str) -> Vec<u8> {
+pub(crate) fn withdraw(stream: u32, name: &str, candidate: &str) -> Vec<u8> {
     let request = pb::WithdrawRequest { id: id(name), candidate: candidate.into() };
     call(stream, ELECTION, "Withdraw", request.encode_to_vec())
 }
 
 /// A connection.
-pub struct Raw(pub TcpStream);
+pub(crate) struct Raw(pub(crate) TcpStream);
 
 impl Raw {
-    pub fn connect(server: &Server) -> Self {
+    pub(crate) fn connect(server: &Server) -> Self {
         Self::to(&server.addresses()[0])
     }
 
-    pub fn to(address: &str) -> Self {
+    pub(crate) fn to(address: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -106,15 +106,15 @@ impl Raw {
         Self(stream)
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }
 
-    pub fn receive(&mut self) -> Frame {
+    pub(crate) fn receive(&mut self) -> Frame {
         self.try_receive().expect("a frame")
     }
 
-    pub fn try_receive(&mut self) -> io::Result<Frame> {
+    pub(crate) fn try_receive(&mut self) -> io::Result<Frame> {
         let mut header = [0; 10];
         self.0.read_exact(&mut header)?;
         let [l0, l1, l2, l3, s0, s1, s2, s3, kind, flags] = header;
@@ -123,13 +123,13 @@ impl Raw {
         Ok(Frame { stream: u32::from_be_bytes([s0, s1, s2, s3]), kind, flags, payload })
     }
 
-    pub fn ask(&mut self, bytes: &[u8]) -> Frame {
+    pub(crate) fn ask(&mut self, bytes: &[u8]) -> Frame {
         self.send(bytes);
         self.receive()
     }
 
     /// Reads on until the server closes, and gives what came before.
-    pub fn read_to_close(&mut self) -> Vec<u8> {
+    pub(crate) fn read_to_close(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
             Ok(_) => {}
@@ -141,21 +141,21 @@ impl Raw {
 }
 
 /// Somebody who has nothing to do with it, and is served all the time.
-pub struct Bystander(Raw);
+pub(crate) struct Bystander(Raw);
 
 impl Bystander {
-    pub fn of(server: &Server) -> Self {
+    pub(crate) fn of(server: &Server) -> Self {
         Self::at(&server.addresses()[0])
     }
 
-    pub fn at(address: &str) -> Self {
+    pub(crate) fn at(address: &str) -> Self {
         let mut raw = Raw::to(address);
         assert_eq!(raw.ask(&enter(1, "bystander", "b")).term().term, 1);
         Self(raw)
     }
 
     /// Checks that reads and changes are served, and that the first leadership still holds.
-    pub fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         let term = self.0.ask(&get_term(1, "bystander")).term();
         assert_eq!((term.term, term.leader.as_str()), (1, "b"));
         let term = self.0.ask(&enter(3, "bystander", "b")).term();
@@ -165,7 +165,7 @@ impl Bystander {
 
 /// Waits until something holds.
 #[track_caller]
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "in vain: {what}");
@@ -174,7 +174,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Bytes of memory that this process uses.
-pub fn memory() -> usize {
+pub(crate) fn memory() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
