@@ -25,12 +25,12 @@ const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
 #[non_exhaustive]
 pub enum ClientError {
     /// No connection could be made.
-    #[error("can't reach {address}: {source}")]
+    #[error("can't reach {address}: {why}")]
     Unreachable {
         /// Where it was tried.
         address: Address,
         /// What the system said.
-        source: io::Error,
+        why: io::Error,
     },
     /// The connection was lost; a change that was under way may have happened.
     #[error("the connection to {address} was lost: {why}")]
@@ -101,7 +101,7 @@ impl Client {
     /// [`ClientError::Unreachable`].
     pub fn connect(address: &Address, patience: Duration) -> Result<Self, ClientError> {
         let connection = Connection::open(address, patience)
-            .map_err(|source| ClientError::Unreachable { address: address.clone(), source })?;
+            .map_err(|why| ClientError::Unreachable { address: address.clone(), why })?;
         Ok(Self { connection: Arc::new(connection) })
     }
 

@@ -8,6 +8,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tenure::Code;
 
 use args::{Args, Command};
 
@@ -36,11 +37,14 @@ fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Who could not be reached may be asked again; who refused may not.
+/// A server that could not be reached, or that drains, may be asked again; one that refused may not.
 fn exit_for(error: &anyhow::Error) -> Exit {
     use tenure::client::ClientError;
     match error.downcast_ref() {
         Some(ClientError::Unreachable { .. } | ClientError::Lost { .. }) => Exit::Unreachable,
+        Some(ClientError::Refused { code, .. }) if *code == Code::Unavailable.number() => {
+            Exit::Unreachable
+        }
         _ => Exit::Failed,
     }
 }
