@@ -3,6 +3,9 @@
 //! Each decoder's result comes out as plain owned facts, so that its own types stay private; a refusal
 //! comes out as the sentence that a caller would be told.
 
+#[cfg(feature = "server")]
+pub use crate::server::LooseConnection;
+
 use crate::wire::election_v1::{
     CandidateRequest, CreateRequest, NamedRequest, Tags, TermMessage, put_term_reply, term_body,
 };

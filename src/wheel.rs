@@ -317,7 +317,7 @@ mod tests {
         fn take_due(&mut self, now: u64) -> Vec<u32> {
             let keys: Vec<_> =
                 self.0.keys().copied().filter(|&key| self.is_due(key, now)).collect();
-            keys.iter().for_each(|key| drop(self.0.remove(key)));
+            self.0.retain(|key, _| !keys.contains(key));
             keys
         }
     }

@@ -10,7 +10,9 @@ use crate::clock::Moment;
 
 /// Connections accepted in one pass, so that a flood does not hold up those who are in.
 const AT_ONCE: usize = 128;
-/// How long to leave the door shut when no descriptor is free.
+/// Connections sent away before the door is shut for a while.
+const AWAY_AT_ONCE: usize = 32;
+/// How long it is left shut when no descriptor is free.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 pub(super) struct Door {
@@ -19,12 +21,13 @@ pub(super) struct Door {
     /// The listener that is asked next; at the end, nobody waits.
     turn: usize,
     accepted: usize,
+    sent_away: usize,
     shut_until: Option<Moment>,
 }
 
 impl Door {
     pub(super) fn new(listeners: Vec<Listener>, shared: Arc<Shared>) -> Self {
-        Self { shared, listeners, turn: 0, accepted: 0, shut_until: None }
+        Self { shared, listeners, turn: 0, accepted: 0, sent_away: 0, shut_until: None }
     }
 
     /// Somebody waits.
@@ -55,19 +58,31 @@ impl Door {
             match self.listeners[self.turn].accept() {
                 Accepted::Peer(socket) => {
                     self.accepted += 1;
+                    self.sent_away = 0;
                     if self.shared.let_in(now) {
                         return Some(socket);
                     }
                 }
                 Accepted::Lost => self.accepted += 1,
                 Accepted::Nobody => self.turn += 1,
-                Accepted::Exhausted(error) => {
+                Accepted::SentAway(error) => {
                     self.shared.refused(now, &format_args!("no descriptor is free: {error}"));
-                    self.shut_until = Some(now + BACK_OFF);
+                    self.accepted += 1;
+                    self.sent_away += 1;
+                    if self.sent_away == AWAY_AT_ONCE {
+                        self.shut(now);
+                    }
                 }
+                Accepted::Exhausted(_) => self.shut(now),
             }
         }
         self.accepted = 0;
         None
+    }
+
+    /// Those who wait go on waiting in the kernel's queue.
+    fn shut(&mut self, now: Moment) {
+        self.sent_away = 0;
+        self.shut_until = Some(now + BACK_OFF);
     }
 }

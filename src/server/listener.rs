@@ -38,7 +38,9 @@ pub(super) enum Accepted {
     Peer(Socket),
     /// It was gone again, or its options could not be set.
     Lost,
-    /// No descriptor is free. One peer was sent away if possible; come again later.
+    /// No descriptor is free, so it was sent away.
+    SentAway(io::Error),
+    /// No descriptor is free, and none to send anybody away with.
     Exhausted(io::Error),
     Nobody,
 }
@@ -67,22 +69,27 @@ impl Listener {
         match accepted {
             Ok(socket) => socket.map_or(Accepted::Lost, Accepted::Peer),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
-            Err(error) if is_exhausted(&error) => {
-                self.send_one_away();
-                Accepted::Exhausted(error)
-            }
+            Err(error) if is_exhausted(&error) => self.send_one_away(error),
             Err(_) => Accepted::Lost,
         }
     }
 
-    fn send_one_away(&mut self) {
-        if self.spare.take().is_some() {
-            match &self.bound {
-                Bound::Tcp(listener, _) => drop(listener.accept()),
-                Bound::Unix(listener, _) => drop(listener.accept()),
-            }
+    /// The kernel says so before it looks whether anybody waits.
+    fn send_one_away(&mut self, error: io::Error) -> Accepted {
+        if self.spare.take().is_none() {
+            self.spare = spare();
+            return Accepted::Exhausted(error);
         }
+        let gone = match &self.bound {
+            Bound::Tcp(listener, _) => listener.accept().map(drop),
+            Bound::Unix(listener, _) => listener.accept().map(drop),
+        };
         self.spare = spare();
+        match gone {
+            Ok(()) => Accepted::SentAway(error),
+            Err(gone) if gone.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
+            Err(_) => Accepted::Exhausted(error),
+        }
     }
 }
 

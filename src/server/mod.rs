@@ -8,6 +8,8 @@ mod conn;
 mod counters;
 mod door;
 mod listener;
+#[cfg(feature = "internals")]
+mod loose;
 mod outbox;
 mod peers;
 mod reactor;
@@ -26,6 +28,8 @@ use crossbeam::atomic::AtomicCell;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError};
 
 pub use self::counters::Counters;
+#[cfg(feature = "internals")]
+pub use self::loose::LooseConnection;
 pub use self::settings::ServerBuilder;
 
 use self::conn::{End, Terms};

@@ -91,9 +91,11 @@ mod tests {
 
     #[test]
     fn the_bell_rings_once_for_a_sleeper_and_never_for_one_awake() {
-        let rings = Arc::new(AtomicCell::new(0_u32));
+        let rings = Arc::new(AtomicCell::new(0u32));
         let count = rings.clone();
-        let outbox = Outbox::new(move || drop(count.fetch_add(1)));
+        let outbox = Outbox::new(move || {
+            count.fetch_add(1);
+        });
 
         outbox.push(Item::Stop);
         assert_eq!(rings.load(), 0);

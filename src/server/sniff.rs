@@ -49,7 +49,7 @@ impl Protocol {
             Protocol::Http1 => {
                 b"HTTP/1.1 501 Not Implemented\r\n\
                   Content-Type: text/plain; charset=utf-8\r\n\
-                  Content-Length: 62\r\n\
+                  Content-Length: 63\r\n\
                   Connection: close\r\n\
                   \r\n\
                   This port speaks ttrpc. HTTP and gRPC are not served here yet.\n"
@@ -57,7 +57,7 @@ impl Protocol {
             // An empty SETTINGS; GOAWAY: no stream was served, PROTOCOL_ERROR, and a word for people.
             Protocol::Http2 => {
                 b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\
-                  \x00\x00\x2f\x07\x00\x00\x00\x00\x00\
+                  \x00\x00\x28\x07\x00\x00\x00\x00\x00\
                   \x00\x00\x00\x00\x00\x00\x00\x01\
                   this port speaks ttrpc, not gRPC"
             }

@@ -12,6 +12,8 @@ mod ending;
 mod input;
 mod output;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod watches;
 
 use std::mem;

@@ -1,0 +1,501 @@
+//! The faults that reach a server through its sockets, each by its row in the list of faults. In each
+//! test a bystander on a connection of its own is served all the time.
+#![cfg(all(feature = "server", target_os = "linux"))]
+
+mod raw;
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use raw::{
+    Bystander, Frame, PATIENCE, Raw, enter, frame, get_term, memory, until, watch, withdraw,
+};
+use socket2::SockRef;
+use tenure::{Engine, Limits, Server, ServerBuilder};
+
+const MIB: usize = 1 << 20;
+
+fn engine() -> Engine {
+    Engine::builder().open().unwrap()
+}
+
+fn bounded(limits: Limits) -> Engine {
+    Engine::builder().limits(limits).open().unwrap()
+}
+
+fn builder(engine: &Engine) -> ServerBuilder {
+    Server::builder(engine.clone()).listen("127.0.0.1:0")
+}
+
+fn serve(engine: &Engine) -> Server {
+    builder(engine).spawn().unwrap()
+}
+
+/// Waits until only the bystander is connected.
+fn alone(server: &Server) {
+    until("the other connections are gone", || server.counters().connections == 1);
+}
+
+#[test]
+fn w1_truncated_then_fin_or_rst() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let whole = enter(1, "truncated", "c");
+    for (at, reset) in (0..whole.len()).flat_map(|at| [(at, false), (at, true)]) {
+        let mut peer = Raw::connect(&server);
+        peer.send(&whole[..at]);
+        if reset {
+            SockRef::from(&peer.0).set_linger(Some(Duration::ZERO)).unwrap();
+        } else {
+            peer.0.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(peer.read_to_close(), b"");
+        }
+    }
+    alone(&server);
+    assert_eq!(engine.elections(), 1, "nothing was applied but the bystander's");
+    assert_eq!(server.counters().violations, 0, "a quiet close");
+    bystander.check();
+}
+
+#[test]
+fn w2_length_over_the_limit() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+
+    let mut peer = Raw::connect(&server);
+    peer.ask(&get_term(1, "e"));
+    peer.send(&[0xff; 14]);
+    assert_eq!(peer.read_to_close(), b"");
+    until("it is counted", || server.counters().violations == 1);
+
+    let mut peer = Raw::connect(&server);
+    peer.send(&frame(1, 1, 0, &vec![0; 5 * MIB]));
+    let (code, message) = peer.receive().failure();
+    assert_eq!(code, 8);
+    assert!(message.contains("frame_bytes (4194304)"), "{message}");
+    assert_eq!(peer.ask(&get_term(1, "e")).term().term, 0, "the connection goes on");
+
+    let before = memory();
+    let mut promisers: Vec<Raw> = (0..200).map(|_| Raw::connect(&server)).collect();
+    for peer in &mut promisers {
+        peer.send(&get_term(1, "e"));
+        peer.send(&frame(1, 1, 0, &vec![0; 4 * MIB])[..20]);
+        assert_eq!(peer.receive().stream, 1);
+    }
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 48 * MIB, "{grown} bytes more for 800 MiB that were only promised");
+    bystander.check();
+}
+
+#[test]
+fn w8_split_at_every_byte_and_a_thousand_in_one_segment() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let mut peer = Raw::connect(&server);
+
+    let whole = enter(1, "split", "c");
+    for at in 0..=whole.len() {
+        peer.send(&whole[..at]);
+        peer.send(&whole[at..]);
+        assert_eq!(peer.receive().term().leader, "c");
+    }
+    let thousand: Vec<u8> = (0..1000).flat_map(|n| get_term(2 * n + 1, "split")).collect();
+    peer.send(&thousand);
+    for n in 0..1000 {
+        assert_eq!(peer.receive().stream, 2 * n + 1);
+    }
+    bystander.check();
+}
+
+#[test]
+fn w9_other_protocols_are_refused_at_once() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let cases: [(&[u8], &[u8]); 6] = [
+        (b"GET /healthz HTTP/1.1\r\nHost: tenure\r\n\r\n", b"HTTP/1.1 501 Not Implemented\r\n"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\x04\0\0\0\0\0\0\0\x28\x07"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x15\x03\x01\0\x02\x02\x28"),
+        (b"*1\r\n$4\r\nPING\r\n", b""),
+        (b"PING\r\n", b""),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b""),
+    ];
+    for (said, answer) in cases {
+        let mut peer = Raw::connect(&server);
+        peer.send(said);
+        let heard = peer.read_to_close();
+        assert!(heard.starts_with(answer), "{said:?}: {heard:?}");
+        assert_eq!(heard.is_empty(), answer.is_empty());
+        bystander.check();
+    }
+    alone(&server);
+    assert_eq!(server.counters().not_ttrpc, cases.len() as u64);
+}
+
+/// Sends `bytes` over and over until the server takes no more, or `rounds` are through.
+fn flood(peer: &mut Raw, bytes: &[u8], rounds: usize) -> usize {
+    let mut sent = 0;
+    peer.0.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    while sent < bytes.len() * rounds {
+        match peer.0.write(&bytes[sent % bytes.len()..]) {
+            Ok(count) => sent += count,
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+#[test]
+fn w10_pipelined_without_reading() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let mut peer = Raw::connect(&server);
+    // Replies of about 2 KiB, so that the kernel's buffers can't hold a hundred thousand.
+    for n in 0..4 {
+        peer.ask(&enter(1, "long", &format!("{n}{}", "x".repeat(500))));
+    }
+    let before = (memory(), server.counters().requests);
+
+    let (request, requests) = (get_term(1, "long"), 100_000);
+    let sent = flood(&mut peer, &request, requests);
+    assert!(sent < request.len() * requests, "reading paused");
+    let taken = server.counters().requests - before.1;
+    assert!(taken < requests as u64 / 2, "{taken} were answered into the void");
+    let grown = memory().saturating_sub(before.0);
+    assert!(grown < 48 * MIB, "{grown} bytes more");
+    bystander.check();
+
+    // Once it reads, it gets every reply.
+    let mut rest = peer.0.try_clone().unwrap();
+    rest.set_write_timeout(Some(PATIENCE)).unwrap();
+    let writer = std::thread::spawn(move || {
+        let mut sent = sent;
+        while sent < request.len() * requests {
+            sent += rest.write(&request[sent % request.len()..]).unwrap();
+        }
+    });
+    for _ in 0..requests {
+        assert_eq!(peer.receive().term().candidates.len(), 3);
+    }
+    writer.join().unwrap();
+    bystander.check();
+}
+
+#[test]
+fn w10_who_never_reads_is_closed_and_counted() {
+    let engine = engine();
+    let server = builder(&engine).stall_time(Duration::from_millis(200)).spawn().unwrap();
+    let mut bystander = Bystander::of(&server);
+    let mut peer = Raw::connect(&server);
+    for n in 0..4 {
+        peer.ask(&enter(1, "long", &format!("{n}{}", "x".repeat(500))));
+    }
+    flood(&mut peer, &get_term(1, "long"), 100_000);
+    until("it is closed", || server.counters().stalled == 1);
+    alone(&server);
+    bystander.check();
+}
+
+#[test]
+fn c1_slowloris() {
+    let engine = engine();
+    let server = builder(&engine).frame_time(Duration::from_millis(200)).spawn().unwrap();
+    let mut bystander = Bystander::of(&server);
+    let bytes = enter(1, "slow", "c");
+    let mut slow: Vec<Raw> = (0..100).map(|_| Raw::connect(&server)).collect();
+    for (n, peer) in slow.iter_mut().enumerate() {
+        peer.send(&bytes[..n % (bytes.len() - 1) + 1]);
+    }
+    // One more byte now and then saves nobody.
+    let writers: Vec<_> = slow.iter().map(|peer| peer.0.try_clone().unwrap()).collect();
+    until("all are closed", || {
+        bystander.check();
+        writers.iter().for_each(|mut peer| drop(peer.write(&[])));
+        server.counters().slow_frames == 100
+    });
+    slow.iter_mut().for_each(|peer| assert_eq!(peer.read_to_close(), b""));
+    alone(&server);
+    assert_eq!(engine.elections(), 1);
+}
+
+#[test]
+fn c3_partial_writes_do_not_interleave_frames() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    // A window so small that each reply of 20 KiB leaves in many pieces.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    let address: std::net::SocketAddr = server.addresses()[0].parse().unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut peer = Raw(socket.into());
+    peer.0.set_read_timeout(Some(PATIENCE)).unwrap();
+
+    for n in 0..40 {
+        peer.ask(&enter(1, "long", &format!("{n}{}", "x".repeat(500))));
+    }
+    peer.send(&watch(1, "long"));
+    let expected = peer.receive().term();
+    let requests: Vec<u8> = (1..200).flat_map(|n| get_term(2 * n + 1, "long")).collect();
+    peer.send(&requests);
+    for n in 1..200 {
+        let reply = peer.receive();
+        assert_eq!((reply.stream, reply.term()), (2 * n + 1, expected.clone()));
+    }
+    bystander.check();
+}
+
+#[test]
+fn c3_a_peer_may_vanish_at_any_byte_of_its_replies() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let requests: Vec<u8> = (0..50).flat_map(|n| get_term(2 * n + 1, "bystander")).collect();
+    for at in 0..100 {
+        let mut peer = Raw::connect(&server);
+        peer.send(&requests);
+        peer.0.read_exact(&mut vec![0; at]).unwrap();
+        if at % 2 == 0 {
+            SockRef::from(&peer.0).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+    alone(&server);
+    bystander.check();
+}
+
+#[test]
+fn c4_connections_are_capped() {
+    let engine = bounded(Limits { connections: 16, ..Limits::default() });
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let mut inside: Vec<Raw> = (1..16).map(|_| Raw::connect(&server)).collect();
+    for peer in &mut inside {
+        assert_eq!(peer.ask(&get_term(1, "e")).stream, 1);
+    }
+    for refused in 1..=20 {
+        assert_eq!(Raw::connect(&server).read_to_close(), b"");
+        until("it is counted", || server.counters().refused == refused);
+        bystander.check();
+    }
+    drop(inside.pop());
+    until("there is room again", || server.counters().connections == 15);
+    assert_eq!(Raw::connect(&server).ask(&get_term(1, "e")).stream, 1);
+}
+
+/// Not a test by itself: the server of `c5`, in a process that may open few files.
+#[test]
+#[ignore = "run by c5_out_of_descriptors"]
+fn c5_server_with_few_descriptors() {
+    let server = serve(&engine());
+    println!("listening on {}", server.addresses()[0]);
+    let _until_the_other_side_closes = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// The processor time that a process has used.
+fn processor_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[test]
+fn c5_out_of_descriptors() {
+    let test = std::env::current_exe().unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --exact c5_server_with_few_descriptors --ignored --nocapture"])
+        .arg(test)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stdout = child.stdout.take().unwrap();
+    while !said.contains("listening on ") || !said.ends_with('\n') {
+        let mut byte = [0];
+        stdout.read_exact(&mut byte).unwrap();
+        said.push(char::from(byte[0]));
+    }
+    let address = said.rsplit(' ').next().unwrap().trim().to_owned();
+
+    let mut bystander = Bystander::at(&address);
+    let mut crowd: Vec<Raw> = (0..200).map(|_| Raw::to(&address)).collect();
+    let answered = |peer: &mut Raw| {
+        let sent = peer.0.write_all(&get_term(1, "e"));
+        sent.and_then(|()| peer.try_receive()).is_ok()
+    };
+    let inside: Vec<bool> = crowd.iter_mut().map(answered).collect();
+    let count = inside.iter().filter(|is_in| **is_in).count();
+    assert!((10..64).contains(&count), "{count} came in, the others were sent away");
+    bystander.check();
+
+    let before = processor_time(child.id());
+    let turns = std::time::Instant::now();
+    while turns.elapsed() < Duration::from_millis(500) {
+        bystander.check();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let used = processor_time(child.id()) - before;
+    assert!(used < Duration::from_millis(250), "it spins: {used:?} in 500 ms");
+
+    crowd.clear();
+    until("it recovers", || answered(&mut Raw::to(&address)));
+    bystander.check();
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+/// A connection with a thousand watches of `hot`, all standing.
+fn a_thousand_watches(server: &Server) -> Raw {
+    let mut peer = Raw::connect(server);
+    peer.send(&(0..1000).flat_map(|n| watch(2 * n + 1, "hot")).collect::<Vec<_>>());
+    // Behind them all: they stand when this is answered.
+    assert_eq!(peer.ask(&get_term(9999, "hot")).stream, 9999);
+    peer
+}
+
+/// Two changes of `hot`. The term after them.
+fn turn_over(peer: &mut Raw) -> u64 {
+    let name = "x".repeat(400);
+    let term = peer.ask(&enter(1, "hot", &name)).term().term;
+    assert!(peer.ask(&withdraw(1, "hot", &name)).term().leader.is_empty());
+    term
+}
+
+#[test]
+fn c6_watches_that_are_not_read_skip_to_the_newest() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let mut stalled = a_thousand_watches(&server);
+    let mut busy = Raw::connect(&server);
+    let before = memory();
+    // As text, all of this would be over 100 MiB.
+    let newest = (0..300).map(|_| turn_over(&mut busy)).last().unwrap();
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 48 * MIB, "{grown} bytes more");
+    bystander.check();
+
+    let mut seen = vec![(0, false); 1000];
+    while seen.iter().any(|&state| state != (newest, true)) {
+        let event = stalled.receive();
+        let term = event.term();
+        let state = (term.term, term.leader.is_empty());
+        let last = &mut seen[event.stream as usize / 2];
+        assert!(*last < state, "a watch never goes back, and says nothing twice");
+        *last = state;
+    }
+    let counters = server.counters();
+    assert!(counters.merged > 0);
+    assert_eq!(counters.merged + counters.events, 1000 * 600, "each state was said or skipped");
+}
+
+#[test]
+fn c6_watchers_that_never_read_are_closed() {
+    let engine = engine();
+    let server = builder(&engine).stall_time(Duration::from_millis(300)).spawn().unwrap();
+    let mut bystander = Bystander::of(&server);
+    let stalled: Vec<Raw> = (0..10).map(|_| a_thousand_watches(&server)).collect();
+    let mut busy = Raw::connect(&server);
+    let before = memory();
+    until("all are closed", || {
+        turn_over(&mut busy);
+        bystander.check();
+        let grown = memory().saturating_sub(before);
+        assert!(grown < 64 * MIB, "{grown} bytes more for 10,000 watches that are not read");
+        server.counters().stalled == stalled.len() as u64
+    });
+}
+
+#[test]
+fn q1_each_limit_names_itself() {
+    let limits =
+        Limits { elections: 3, sessions: 2, candidates: 2, streams: 4, ..Limits::default() };
+    let engine = bounded(limits);
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    let mut peer = Raw::connect(&server);
+    let refused = |frame: Frame, limit: &str| {
+        let (code, message) = frame.failure();
+        assert_eq!(code, 8);
+        assert!(message.starts_with(&format!("limit reached: {limit} (")), "{message}");
+    };
+
+    peer.ask(&enter(1, "e", "a"));
+    peer.ask(&enter(1, "e", "b"));
+    refused(peer.ask(&enter(1, "e", "c")), "candidates");
+    refused(Raw::connect(&server).ask(&enter(1, "e", "c")), "sessions");
+    peer.ask(&enter(1, "e2", "a"));
+    refused(peer.ask(&enter(1, "e3", "a")), "elections");
+    for stream in [1, 3, 5, 7] {
+        assert_eq!(peer.ask(&watch(stream, "e")).term().leader, "a");
+    }
+    refused(peer.ask(&watch(9, "e")), "streams");
+    bystander.check();
+}
+
+#[test]
+fn p5_a_drained_server_says_so_and_its_port_is_free() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut watcher = Raw::connect(&server);
+    watcher.ask(&enter(1, "e", "c"));
+    assert_eq!(watcher.ask(&watch(3, "e")).term().leader, "c");
+    let mut idle = Raw::connect(&server);
+    idle.ask(&get_term(1, "e"));
+
+    let said = std::thread::spawn(move || {
+        let (code, message) = watcher.receive().failure();
+        assert_eq!((code, message.contains("draining")), (14, true));
+        assert_eq!(watcher.read_to_close(), b"");
+        assert_eq!(idle.read_to_close(), b"");
+    });
+    assert!(server.drain(PATIENCE), "all went in time");
+    said.join().unwrap();
+    assert_eq!(server.counters().connections, 0);
+    assert_eq!(engine.sessions(), 0, "a connection's session ends with it");
+
+    let address = server.addresses()[0].clone();
+    let again = Server::builder(engine).listen(address).spawn().unwrap();
+    Bystander::of(&again).check();
+}
+
+#[test]
+fn p5_a_drain_has_its_time() {
+    let server = serve(&engine());
+    let mut peer = Raw::connect(&server);
+    peer.ask(&get_term(1, "e"));
+    // It does not close its side, so the server lingers for it.
+    assert!(!server.drain(Duration::from_millis(50)));
+    assert_eq!(peer.read_to_close(), b"");
+}
+
+#[test]
+fn a_session_may_outlive_its_connection_for_a_grace() {
+    let engine = engine();
+    let grace = Duration::from_millis(300);
+    let server = builder(&engine).disconnect_grace(grace).spawn().unwrap();
+    let mut bystander = Bystander::of(&server);
+    let mut leader = Raw::connect(&server);
+    leader.ask(&enter(1, "e", "c"));
+    let closed = std::time::Instant::now();
+    drop(leader);
+    alone(&server);
+    assert_eq!(engine.term("e").unwrap().leader(), Some("c"));
+
+    // Whoever comes back in time keeps the place, in a term of its own.
+    let mut again = Raw::connect(&server);
+    assert_eq!(again.ask(&enter(1, "e", "c")).term().term, 2);
+    until("the former session's grace is over", || engine.sessions() == 2);
+    assert!(closed.elapsed() >= grace);
+    assert_eq!(engine.term("e").unwrap().leader(), Some("c"));
+    drop(again);
+    until("the second grace is over", || engine.term("e").unwrap().is_vacant());
+    bystander.check();
+}
