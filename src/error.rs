@@ -185,6 +185,9 @@ pub enum EndReason {
     /// Its deadline passed without a renewal.
     #[error("its deadline passed")]
     Expired = 3,
+    /// Somebody in charge ended it.
+    #[error("ended by an operator")]
+    Operator = 4,
 }
 
 impl EndReason {
@@ -193,6 +196,7 @@ impl EndReason {
         match word {
             2 => EndReason::Disconnected,
             3 => EndReason::Expired,
+            4 => EndReason::Operator,
             _ => EndReason::Closed,
         }
     }

@@ -34,13 +34,18 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// What keeps a session alive, as far as the rules of an election care.
+/// What keeps a session alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SessionKind {
     /// A connection's own session: it ends with the connection.
     Connection,
-    /// A session that its owner holds on to, embedded or explicit.
+    /// An embedded session: it lives until its owner drops it.
     Owned,
+    /// A session with a deadline, which lives until then whatever happens to its connection.
+    Exclusive,
+    /// A session with a deadline, which ends with its connection all the same.
+    Fast,
 }
 
 /// Who holds a candidate.

@@ -2,8 +2,10 @@
 //!
 //! Two atomics, and why they are right:
 //!
-//! - `word` holds `OPEN_ENDED`, or an [`EndReason`] once the session has ended. It changes once, by
-//!   compare-exchange, so everybody agrees on who ended it and why.
+//! - `word` holds a deadline, or `OPEN_ENDED`, or an [`EndReason`] once the session has ended. A
+//!   renewal moves the deadline by compare-exchange and fails once the session has ended; an expiry
+//!   is the same word going the other way, and fails if the deadline has moved. So one of the two
+//!   wins, and everybody agrees which, on every shard.
 //! - `shards` has a bit for each shard that was ever asked to let this session in. A user sets its
 //!   bit (`visit`) *before* it hands over its command; the shard reads `word` when it *applies* it.
 //!   Whoever ends the session writes `word` first and reads `shards` after (`end`). Both touch
@@ -15,10 +17,13 @@
 //!   tells the shard, or read `shards` before the bit was first set, which is the case above. And a
 //!   shard that has already been told is ordered after `end` by the shard's own role.
 
+use crate::clock::Moment;
 use crate::error::EndReason;
 use crate::sync::{AtomicU64, Ordering};
 
 const OPEN_ENDED: u64 = u64::MAX;
+/// Words below this are reasons. As a moment it is the first microsecond after the clock's zero.
+const REASONS: u64 = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -26,16 +31,73 @@ pub(crate) struct Lease {
     shards: AtomicU64,
 }
 
+/// What came of an attempt to expire a session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// It has ended, by this attempt; these shards must be told, one bit each.
+    Ended(u64),
+    /// It lives at least until then.
+    NotBefore(Moment),
+    /// It had ended before, or never expires.
+    Nothing,
+}
+
 impl Lease {
     pub(crate) fn open_ended() -> Self {
         Self { word: AtomicU64::new(OPEN_ENDED), shards: AtomicU64::new(0) }
     }
 
+    pub(crate) fn until(deadline: Moment) -> Self {
+        Self { word: AtomicU64::new(word_of(deadline)), shards: AtomicU64::new(0) }
+    }
+
     /// Why the session ended, or `None` while it lives.
     pub(crate) fn ended(&self) -> Option<EndReason> {
+        reason_in(self.word.load(Ordering::Acquire))
+    }
+
+    /// When it ends unless it is renewed; `None` if it has ended, or has no deadline.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
         match self.word.load(Ordering::Acquire) {
             OPEN_ENDED => None,
-            word => Some(EndReason::from_word(word)),
+            word => reason_in(word).is_none().then(|| Moment::from_nanos(word)),
+        }
+    }
+
+    /// Moves the deadline to `deadline`, unless it is later already. Lenient on purpose: who is heard
+    /// before the expiry has happened is alive, also if the deadline has passed.
+    pub(crate) fn renew(&self, deadline: Moment) -> Result<(), EndReason> {
+        let later = word_of(deadline);
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if let Some(reason) = reason_in(word) {
+                return Err(reason);
+            }
+            if word >= later {
+                return Ok(());
+            }
+            match self.word.compare_exchange(word, later, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(()),
+                Err(present) => word = present,
+            }
+        }
+    }
+
+    /// Ends the session if its deadline has passed at `now`. Nobody expires before `mercy`.
+    pub(crate) fn expire(&self, now: Moment, mercy: Moment) -> Expiry {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if word == OPEN_ENDED || reason_in(word).is_some() {
+                return Expiry::Nothing;
+            }
+            let deadline = Moment::from_nanos(word).max(mercy);
+            if deadline > now {
+                return Expiry::NotBefore(deadline);
+            }
+            match self.end_from(word, EndReason::Expired) {
+                Ok(shards) => return Expiry::Ended(shards),
+                Err(present) => word = present,
+            }
         }
     }
 
@@ -51,9 +113,29 @@ impl Lease {
     /// Ends the session. The winner gets the shards that must be told, one bit each; everybody else
     /// gets `None`.
     pub(crate) fn end(&self, reason: EndReason) -> Option<u64> {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if reason_in(word).is_some() {
+                return None;
+            }
+            match self.end_from(word, reason) {
+                Ok(shards) => return Some(shards),
+                Err(present) => word = present,
+            }
+        }
+    }
+
+    fn end_from(&self, word: u64, reason: EndReason) -> Result<u64, u64> {
         self.word
-            .compare_exchange(OPEN_ENDED, reason as u64, Ordering::AcqRel, Ordering::Acquire)
-            .ok()
+            .compare_exchange(word, reason as u64, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| self.shards.fetch_or(0, Ordering::AcqRel))
     }
+}
+
+fn word_of(deadline: Moment) -> u64 {
+    deadline.nanos().clamp(REASONS, OPEN_ENDED - 1)
+}
+
+fn reason_in(word: u64) -> Option<EndReason> {
+    (word < REASONS).then(|| EndReason::from_word(word))
 }

@@ -4,6 +4,8 @@
 #![cfg(tenure_loom)]
 #![allow(dead_code)] // each model uses a part of each file
 
+#[path = "../../src/clock.rs"]
+mod clock;
 #[path = "../../src/error.rs"]
 mod error;
 #[path = "../../src/id.rs"]

@@ -5,8 +5,9 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::thread;
 
+use crate::clock::Moment;
 use crate::error::EndReason;
-use crate::lease::Lease;
+use crate::lease::{Expiry, Lease};
 use crate::shard::mailbox::{Mailbox, Next};
 use crate::shard::watch::Mark;
 
@@ -308,5 +309,46 @@ fn session_ends_once() {
         assert!(mine ^ theirs);
         let reason = if mine { EndReason::Closed } else { EndReason::Expired };
         assert_eq!(lease.ended(), Some(reason));
+    });
+}
+
+/// Row T6: a renewal and an expiry in the same instant. One wins, and everyone agrees which: either
+/// the renewal succeeded and the session lives, or it failed and the session has expired.
+#[test]
+fn t6_renewal_against_expiry() {
+    loom::model(|| {
+        let at = |nanos| Moment::from_nanos(1_000_000 + nanos);
+        let lease = Arc::new(Lease::until(at(0)));
+        let renewer = {
+            let lease = lease.clone();
+            thread::spawn(move || lease.renew(at(500)))
+        };
+        let expiry = lease.expire(at(0), Moment::default());
+        match (renewer.join().unwrap(), expiry) {
+            (Ok(()), Expiry::NotBefore(deadline)) => {
+                assert_eq!((deadline, lease.ended()), (at(500), None));
+                assert_eq!(lease.deadline(), Some(at(500)));
+            }
+            (Err(EndReason::Expired), Expiry::Ended(_)) => {
+                assert_eq!(lease.ended(), Some(EndReason::Expired));
+            }
+            other => panic!("they don't agree: {other:?}"),
+        }
+    });
+}
+
+/// Two renewals: the later deadline stays, whoever came last.
+#[test]
+fn renewals_never_go_back() {
+    loom::model(|| {
+        let at = |nanos| Moment::from_nanos(1_000_000 + nanos);
+        let lease = Arc::new(Lease::until(at(0)));
+        let other = {
+            let lease = lease.clone();
+            thread::spawn(move || lease.renew(at(700)))
+        };
+        lease.renew(at(500)).unwrap();
+        other.join().unwrap().unwrap();
+        assert_eq!(lease.deadline(), Some(at(700)));
     });
 }

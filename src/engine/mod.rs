@@ -4,23 +4,26 @@ mod election;
 mod observer;
 mod registry;
 mod session;
+mod timers;
 mod watch;
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam::atomic::AtomicCell;
 
 pub(crate) use self::election::Act;
 pub use self::election::Election;
 pub use self::observer::Observer;
-pub use self::session::Session;
+pub use self::session::{Failover, Session};
 pub(crate) use self::watch::Follower;
 pub use self::watch::Watch;
 
 use self::registry::Registry;
-use crate::clock::Clock;
+use self::timers::Timers;
+use crate::clock::{Clock, Moment};
 use crate::election::Term;
 use crate::error::Error;
 use crate::id::SessionKind;
@@ -30,7 +33,9 @@ use crate::shard::{Rules, Shard};
 
 /// Elections in this process. Cloning is cheap and gives the same engine.
 ///
-/// An engine has no threads of its own: a change runs on the thread that asks for it.
+/// A change runs on the thread that asks for it. The engine starts one thread of its own,
+/// `tenure-timers`, with the first session that has a deadline; with
+/// [`manual_timers`](EngineBuilder::manual_timers) it starts none.
 ///
 /// ```
 /// let engine = tenure::Engine::builder().open()?;
@@ -52,6 +57,14 @@ struct Inner {
     clock: Clock,
     sessions: AtomicCell<usize>,
     last_session: AtomicCell<u64>,
+    timers: Timers,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The thread holds the engine weakly; now it will find it gone.
+        self.timers.wake();
+    }
 }
 
 impl Engine {
@@ -66,6 +79,26 @@ impl Engine {
     /// [`Error::LimitReached`] at [`Limits::sessions`].
     pub fn session(&self) -> Result<Session, Error> {
         self.open_session(SessionKind::Owned)
+    }
+
+    /// A session that ends when it is not renewed for `ttl`, or is dropped. `failover` matters to
+    /// who may succeed it before its deadline.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for a TTL out of [`Failover::ttl_range`]; [`Error::LimitReached`].
+    pub fn session_with_ttl(&self, ttl: Duration, failover: Failover) -> Result<Session, Error> {
+        Session::open_with_ttl(self, ttl, failover)
+    }
+
+    /// A session that lives until its deadline or its explicit end, whatever becomes of the handle.
+    pub(crate) fn open_leased(&self, ttl: Duration, failover: Failover) -> Result<Session, Error> {
+        Session::open_with_ttl(self, ttl, failover).map(Session::lasting)
+    }
+
+    /// Ends the sessions whose deadline has passed at `now`, for an engine with manual timers. Says
+    /// when to come again, at the latest, if there is anything to come for.
+    pub fn tick(&self, now: Moment) -> Option<Moment> {
+        self.inner.timers.tick(self, now, false)
     }
 
     pub(crate) fn open_session(&self, kind: SessionKind) -> Result<Session, Error> {
@@ -158,6 +191,7 @@ pub struct EngineBuilder {
     limits: Limits,
     clock: Clock,
     log: Arc<dyn Log>,
+    manual_timers: bool,
 }
 
 impl Default for EngineBuilder {
@@ -167,6 +201,7 @@ impl Default for EngineBuilder {
             limits: Limits::default(),
             clock: Clock::default(),
             log: Arc::new(MemoryLog),
+            manual_timers: false,
         }
     }
 }
@@ -188,6 +223,12 @@ impl EngineBuilder {
     /// Another clock than the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Sessions expire only when [`Engine::tick`] is called.
+    pub fn manual_timers(mut self) -> Self {
+        self.manual_timers = true;
         self
     }
 
@@ -220,6 +261,7 @@ impl EngineBuilder {
             clock: self.clock,
             sessions: AtomicCell::new(0),
             last_session: AtomicCell::new(0),
+            timers: Timers::new(self.manual_timers),
         };
         Ok(Engine { inner: Arc::new(inner) })
     }

@@ -1,23 +1,78 @@
 //! What must stay alive for its candidates to stay.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Engine;
+use crate::clock::Moment;
 use crate::error::{EndReason, Error};
 use crate::id::{Holder, SessionId, SessionKind};
 use crate::lease::Lease;
 use crate::shard::{Command, Member, Reply, ReplyTo, Work};
+
+/// What a closed connection means to a session with a deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Failover {
+    /// Nothing: the session lives until its deadline. Never two acting leaders.
+    #[default]
+    Exclusive,
+    /// Its end, at once: the shortest gap. Overlap is caught by the term alone.
+    Fast,
+}
+
+impl Failover {
+    /// The TTLs that a session under it may have.
+    pub fn ttl_range(self) -> RangeInclusive<Duration> {
+        let shortest = match self {
+            Failover::Exclusive => Duration::from_millis(500),
+            Failover::Fast => Duration::from_millis(100),
+        };
+        shortest..=Duration::from_secs(24 * 60 * 60)
+    }
+
+    fn kind(self) -> SessionKind {
+        match self {
+            Failover::Exclusive => SessionKind::Exclusive,
+            Failover::Fast => SessionKind::Fast,
+        }
+    }
+}
 
 /// A session: it holds candidates in any number of elections. When it is dropped or ends, all of
 /// them leave, in one change for each election.
 pub struct Session {
     engine: Engine,
     member: Arc<Member>,
+    /// What dropping this handle does.
+    ends_on_drop: bool,
 }
 
 impl Session {
     pub(super) fn open(engine: &Engine, kind: SessionKind) -> Result<Self, Error> {
+        Self::admit(engine, kind, Lease::open_ended(), Duration::ZERO)
+    }
+
+    pub(super) fn open_with_ttl(
+        engine: &Engine,
+        ttl: Duration,
+        failover: Failover,
+    ) -> Result<Self, Error> {
+        check_ttl(ttl, failover)?;
+        let deadline = engine.clock().now() + ttl;
+        let session = Self::admit(engine, failover.kind(), Lease::until(deadline), ttl)?;
+        engine.inner.timers.add(engine, session.member.clone());
+        Ok(session)
+    }
+
+    fn admit(
+        engine: &Engine,
+        kind: SessionKind,
+        lease: Lease,
+        ttl: Duration,
+    ) -> Result<Self, Error> {
         let max = engine.limits().sessions;
         if engine.inner.sessions.fetch_add(1) >= max {
             engine.inner.sessions.fetch_sub(1);
@@ -26,9 +81,48 @@ impl Session {
         }
         let number = engine.inner.last_session.fetch_add(1) + 1;
         let session = SessionId::new(number).expect("2^64 sessions take centuries");
-        let holder = Holder { session, kind };
-        let member = Arc::new(Member { holder, lease: Lease::open_ended() });
-        Ok(Self { engine: engine.clone(), member })
+        let member = Arc::new(Member { holder: Holder { session, kind }, lease, ttl });
+        Ok(Self { engine: engine.clone(), member, ends_on_drop: true })
+    }
+
+    /// The same session for somebody who decides by other means when it ends: dropping the handle
+    /// does nothing.
+    pub(crate) fn lasting(mut self) -> Self {
+        self.ends_on_drop = false;
+        self
+    }
+
+    /// Another handle of the same session, which does not end it when dropped.
+    pub(crate) fn clone_handle(&self) -> Self {
+        let (engine, member) = (self.engine.clone(), self.member.clone());
+        Self { engine, member, ends_on_drop: false }
+    }
+
+    /// What keeps it alive.
+    pub fn kind(&self) -> SessionKind {
+        self.member.holder.kind
+    }
+
+    /// How long it lives after each renewal; zero for one that has no deadline.
+    pub fn ttl(&self) -> Duration {
+        self.member.ttl
+    }
+
+    /// When it ends unless it is renewed; `None` if it has ended, or has no deadline.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.member.lease.deadline()
+    }
+
+    /// Moves the deadline to a whole TTL from now, and says which that is. One compare-exchange.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`].
+    pub fn renew(&self) -> Result<Duration, Error> {
+        let deadline = self.engine.clock().now() + self.member.ttl;
+        match self.member.lease.renew(deadline) {
+            Ok(()) => Ok(self.member.ttl),
+            Err(reason) => Err(Error::SessionEnded { reason }),
+        }
     }
 
     /// Its public id.
@@ -47,14 +141,8 @@ impl Session {
     }
 
     pub(crate) fn end_because(&self, reason: EndReason) {
-        let Some(mut shards) = self.member.lease.end(reason) else { return };
-        self.engine.inner.sessions.fetch_sub(1);
-        while shards != 0 {
-            let shard = shards.trailing_zeros() as usize;
-            shards &= shards - 1;
-            let reply = Reply::new(ReplyTo::Nobody, shard);
-            let work = Work::SessionEnded(self.id());
-            self.engine.inner.shards[shard].submit(Command { work, reply });
+        if let Some(shards) = self.member.lease.end(reason) {
+            self.engine.tell_ended(&self.member, shards);
         }
     }
 
@@ -68,9 +156,34 @@ impl Session {
     }
 }
 
+impl Engine {
+    /// Tells the shards that a session has ended: called once for each, by whoever ended it.
+    pub(super) fn tell_ended(&self, member: &Member, mut shards: u64) {
+        self.inner.sessions.fetch_sub(1);
+        while shards != 0 {
+            let shard = shards.trailing_zeros() as usize;
+            shards &= shards - 1;
+            let reply = Reply::new(ReplyTo::Nobody, shard);
+            let work = Work::SessionEnded(member.holder.session);
+            self.inner.shards[shard].submit(Command { work, reply });
+        }
+    }
+}
+
+fn check_ttl(ttl: Duration, failover: Failover) -> Result<(), Error> {
+    let range = failover.ttl_range();
+    if range.contains(&ttl) {
+        return Ok(());
+    }
+    let why = format!("{ttl:?} is out of range; give {:?} to {:?}", range.start(), range.end());
+    Err(Error::InvalidSetting { setting: "ttl", why })
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
-        self.end();
+        if self.ends_on_drop {
+            self.end();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::follower::Slot;
 use super::reply::Reply;
@@ -15,6 +16,8 @@ use crate::lease::Lease;
 pub(crate) struct Member {
     pub(crate) holder: Holder,
     pub(crate) lease: Lease,
+    /// What a renewal adds; zero without a deadline.
+    pub(crate) ttl: Duration,
 }
 
 impl Member {
