@@ -317,7 +317,7 @@ fn session_ends_once() {
 #[test]
 fn t6_renewal_against_expiry() {
     loom::model(|| {
-        let at = |nanos| Moment::from_nanos(1_000_000 + nanos);
+        let at = |nanos: u64| Moment::from_nanos(1_000_000 + nanos);
         let lease = Arc::new(Lease::until(at(0)));
         let renewer = {
             let lease = lease.clone();
@@ -341,7 +341,7 @@ fn t6_renewal_against_expiry() {
 #[test]
 fn renewals_never_go_back() {
     loom::model(|| {
-        let at = |nanos| Moment::from_nanos(1_000_000 + nanos);
+        let at = |nanos: u64| Moment::from_nanos(1_000_000 + nanos);
         let lease = Arc::new(Lease::until(at(0)));
         let other = {
             let lease = lease.clone();
