@@ -11,6 +11,7 @@
 mod ending;
 mod input;
 mod output;
+mod quick;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -222,6 +223,12 @@ impl Conn {
             return;
         }
         self.tally.requests += 1;
+        if !self.draining
+            && let Some(name) = quick::get_term(payload)
+            && let Some(body) = self.caller.known_term(name)
+        {
+            return put_reply(&mut self.output, stream, body);
+        }
         let request = match Request::decode(payload) {
             Ok(request) => request,
             Err(fault) => return self.fail(stream, &fault.of("ttrpc.Request")),
