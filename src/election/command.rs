@@ -1,52 +1,76 @@
-//! What can be done to an election.
+//! What can be asked of an election, and within which bounds.
 
-use crate::id::{Holder, SessionId};
+use super::Reason;
+use crate::id::{Holder, SessionId, SessionKind};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One request to change an election. Names are already checked.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Command<'a> {
-    Enter {
-        candidate: &'a str,
-        holder: Holder,
-        conflict: Conflict,
-    },
-    Withdraw {
-        candidate: &'a str,
-        session: SessionId,
-    },
-    Anoint {
-        candidate: &'a str,
-    },
-    Promote {
-        candidate: &'a str,
-    },
-    Demote {
-        candidate: &'a str,
-    },
-    Evict {
-        candidate: &'a str,
-    },
-    /// All candidates of a session leave, in one change.
-    Leave {
-        session: SessionId,
-        why: Departure,
-    },
+    /// Joins at the end of the list, and leads if it was empty.
+    Enter { candidate: &'a str, holder: Holder, conflict: Conflict },
+    /// Leaves, if it is this session's.
+    Withdraw { candidate: &'a str, session: SessionId },
+    /// Becomes the head; the others keep their order.
+    Anoint { candidate: &'a str },
+    /// Swaps with the one before it.
+    Promote { candidate: &'a str },
+    /// Swaps with the one behind it.
+    Demote { candidate: &'a str },
+    /// Leaves, whoever holds it.
+    Evict { candidate: &'a str },
+    /// All candidates of a session leave in one change.
+    Leave { session: SessionId, why: Departure },
+    /// Everyone leaves and the name is forgotten. Whoever applies it also lifts the server-wide
+    /// floor: `floor = max(floor, now.number())`.
     Delete,
 }
 
-/// What to do with a candidate that another session holds when it is entered.
+/// What `Enter` does about a candidate that another session holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conflict {
+    /// Refuses.
     Refuse,
-    /// Pass it on if the other is a connection's session: its client sends Enter again after a lost
-    /// reply or a reconnect.
+    /// Takes it from a connection's session only: the v1 SDKs enter again after a reconnect.
     PassFromConnection,
+    /// Takes it from any session.
     TakeOver,
 }
 
-/// Why a session leaves an election.
+impl Conflict {
+    pub(super) fn passes_from(self, former: Holder) -> bool {
+        match self {
+            Conflict::Refuse => false,
+            Conflict::PassFromConnection => former.kind == SessionKind::Connection,
+            Conflict::TakeOver => true,
+        }
+    }
+}
+
+/// Why a session's candidates leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
+    /// The session ended.
     SessionEnded,
-    /// It closed its use of this election and lives on.
+    /// The session closed its use of this election.
     Closed,
+}
+
+impl From<Departure> for Reason {
+    fn from(why: Departure) -> Reason {
+        match why {
+            Departure::SessionEnded => Reason::SessionEnded,
+            Departure::Closed => Reason::Closed,
+        }
+    }
+}
+
+/// What a command may not pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Where a new election starts: the highest last term of a deleted one.
+    pub(crate) floor: u64,
+    /// Candidates at most.
+    pub(crate) candidates: usize,
+    /// Bytes of their names together at most.
+    pub(crate) candidate_bytes: usize,
 }

@@ -1,86 +1,30 @@
-//! One state of an election, for ever.
+//! The state of an election after each change: a value that never changes itself.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use super::roster::Roster;
-use crate::id::{Holder, SessionId};
+use crate::error::Error;
+use crate::id::SessionId;
+use crate::limits::TERM_BOUND;
 
-/// One state of an election: the term, who leads, who waits. Immutable; a change makes another.
+/// Who leads an election, and who waits, at one moment.
 ///
-/// Displays as `t5 c1 [c2 c3]`: the term, the leader, and who waits, in order.
+/// The number is the fencing token: it rises by one each time someone becomes leader who was not.
+/// Shown as `t5 c1 [c2 c3]`: the number, the leader, those who wait.
 pub struct Term {
     number: u64,
     revision: u64,
     roster: Roster,
     reason: Reason,
-    /// The protobuf body, made when it is first asked for and shared by all who ask.
     body: OnceLock<Box<[u8]>>,
 }
 
-/// What kind of change made a state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Nothing has happened yet.
-    #[default]
-    #[error("nothing yet")]
-    Nothing,
-    /// A candidate entered.
-    #[error("entered")]
-    Entered,
-    /// A candidate passed to another session, in its place.
-    #[error("taken over")]
-    TakenOver,
-    /// A candidate withdrew.
-    #[error("withdrew")]
-    Withdrew,
-    /// A candidate was made the leader.
-    #[error("anointed")]
-    Anointed,
-    /// A candidate moved up one place.
-    #[error("promoted")]
-    Promoted,
-    /// A candidate moved down one place.
-    #[error("demoted")]
-    Demoted,
-    /// A candidate was removed.
-    #[error("evicted")]
-    Evicted,
-    /// A session closed its use of the election.
-    #[error("closed")]
-    Closed,
-    /// A session ended.
-    #[error("session ended")]
-    SessionEnded,
-    /// The election was deleted, and its name forgotten.
-    #[error("deleted")]
-    Deleted,
-}
+// Every election keeps one; at a million of them each byte here is a megabyte.
+const _: () = assert!(size_of::<Term>() <= 80);
 
 impl Term {
-    /// How an unknown name reads: term 0, nobody.
-    pub(crate) fn unknown() -> Self {
-        Self {
-            number: 0,
-            revision: 0,
-            roster: Roster::default(),
-            reason: Reason::Nothing,
-            body: OnceLock::new(),
-        }
-    }
-
-    /// The state that follows this one, with the term it then has.
-    pub(super) fn followed_by(&self, number: u64, roster: Roster, reason: Reason) -> Self {
-        Self { number, revision: self.revision + 1, roster, reason, body: OnceLock::new() }
-    }
-
-    pub(super) fn roster(&self) -> &Roster {
-        &self.roster
-    }
-
-    /// The term: greater with each change of leader, 0 before anybody led. It keeps its number while
-    /// nobody leads.
+    /// The term's number; 0 before anyone ever led.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -90,29 +34,27 @@ impl Term {
         self.revision
     }
 
-    /// Who leads.
+    /// Who leads, if anyone.
     pub fn leader(&self) -> Option<&str> {
-        self.roster.name(0)
+        self.roster.head().map(|(name, _)| name)
     }
 
-    /// Who waits, in order. The leader is not among them.
+    /// Those who wait, in order. The leader is not among them.
     pub fn candidates(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
-        let mut names = self.roster.names();
-        names.next();
-        names
+        self.participants().skip(1)
     }
 
     /// The whole list, the leader first.
     pub fn participants(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
-        self.roster.names()
+        self.roster.iter().map(|(name, _)| name)
     }
 
-    /// True if `candidate` leads.
+    /// Whether this candidate leads.
     pub fn is_led_by(&self, candidate: &str) -> bool {
-        self.leader() == Some(candidate)
+        self.roster.is_headed_by(candidate)
     }
 
-    /// True if nobody leads.
+    /// Whether nobody leads. Then nobody waits either.
     pub fn is_vacant(&self) -> bool {
         self.roster.is_empty()
     }
@@ -122,41 +64,78 @@ impl Term {
         self.reason
     }
 
-    /// True if the name means nothing: never used, or deleted. Whoever asks by name then reads an
-    /// unknown one; whoever follows the name sees this state, whose term never goes back.
+    /// How an election reads that nobody ever entered, or that was deleted.
+    pub(crate) fn unknown() -> Term {
+        Term {
+            number: 0,
+            revision: 0,
+            roster: Roster::default(),
+            reason: Reason::NeverChanged,
+            body: OnceLock::new(),
+        }
+    }
+
+    /// Whether it reads as [`Term::unknown`] to whoever asks by name. Who follows the name sees
+    /// the term itself, so that no number or revision ever goes back.
     pub(crate) fn is_forgotten(&self) -> bool {
-        matches!(self.reason, Reason::Nothing | Reason::Deleted)
+        self.reason == Reason::Deleted || self.revision == 0
     }
 
-    pub(crate) fn leading_holder(&self) -> Option<Holder> {
-        self.roster.holder(0)
-    }
-
-    /// True if the session has a candidate here.
+    /// Whether any candidate is this session's.
     pub(crate) fn holds(&self, session: SessionId) -> bool {
-        self.sessions().any(|holder| holder == session)
+        self.sessions().any(|other| other == session)
     }
 
-    /// The session of each candidate, in order; one with several comes several times.
+    /// Each candidate's session in order, so with repetition.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.roster.sessions()
     }
 
-    /// The encoded form, made by `encode` on the first ask. All callers mean the same encoding.
+    /// The encoded term, made by `encode` on the first ask and shared from then on.
     pub(crate) fn encoded_with(&self, encode: impl FnOnce(&Term) -> Vec<u8>) -> &[u8] {
-        self.body.get_or_init(|| encode(self).into_boxed_slice())
+        self.body.get_or_init(|| encode(self).into())
     }
+
+    pub(super) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The state after this one. The rule of the term stands here and nowhere else: the number
+    /// rises where the new head is another candidate, or the same one of another session.
+    pub(super) fn followed_by(
+        &self,
+        roster: Roster,
+        reason: Reason,
+        floor: u64,
+    ) -> Result<Term, Error> {
+        let number = match leads(&roster) {
+            None => self.number,
+            head if head == leads(&self.roster) => self.number,
+            _ => self.next_number(floor)?,
+        };
+        Ok(Term { number, revision: self.revision + 1, roster, reason, body: OnceLock::new() })
+    }
+
+    /// A new election starts above the floor. One that is only empty is not new.
+    fn next_number(&self, floor: u64) -> Result<u64, Error> {
+        let last = if self.is_forgotten() { self.number.max(floor) } else { self.number };
+        if last >= TERM_BOUND - 1 {
+            return Err(Error::TermExhausted);
+        }
+        Ok(last + 1)
+    }
+}
+
+fn leads(roster: &Roster) -> Option<(&str, SessionId)> {
+    roster.head().map(|(name, holder)| (name, holder.session))
 }
 
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.leader() {
-            Some(leader) => write!(f, "t{} {leader} [", self.number)?,
-            None => write!(f, "t{} \"\" [", self.number)?,
-        }
-        for (at, candidate) in self.candidates().enumerate() {
-            let gap = if at == 0 { "" } else { " " };
-            write!(f, "{gap}{candidate}")?;
+        write!(f, "t{} {} [", self.number, self.leader().unwrap_or("\"\""))?;
+        for (place, candidate) in self.candidates().enumerate() {
+            let space = if place == 0 { "" } else { " " };
+            write!(f, "{space}{candidate}")?;
         }
         f.write_str("]")
     }
@@ -164,6 +143,65 @@ impl fmt::Display for Term {
 
 impl fmt::Debug for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self} r{} {}", self.revision, self.reason)
+        f.debug_struct("Term")
+            .field("number", &self.number)
+            .field("revision", &self.revision)
+            .field("participants", &Participants(&self.roster))
+            .field("reason", &self.reason)
+            .finish()
+    }
+}
+
+struct Participants<'a>(&'a Roster);
+
+impl fmt::Debug for Participants<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, holder)| (name, holder.session))).finish()
+    }
+}
+
+/// What kind of change made a [`Term`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Nothing ever happened.
+    NeverChanged,
+    /// A candidate entered.
+    Entered,
+    /// A candidate passed from one session to another, in its place.
+    Passed,
+    /// A candidate withdrew.
+    Withdrawn,
+    /// A candidate was put at the head.
+    Anointed,
+    /// A candidate went one place up.
+    Promoted,
+    /// A candidate went one place down.
+    Demoted,
+    /// A candidate was removed, whoever held it.
+    Evicted,
+    /// A session ended, and its candidates left.
+    SessionEnded,
+    /// A session closed its use of the election, and its candidates left.
+    Closed,
+    /// The election was deleted, and everyone left.
+    Deleted,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::NeverChanged => "never changed",
+            Reason::Entered => "entered",
+            Reason::Passed => "passed to another session",
+            Reason::Withdrawn => "withdrawn",
+            Reason::Anointed => "anointed",
+            Reason::Promoted => "promoted",
+            Reason::Demoted => "demoted",
+            Reason::Evicted => "evicted",
+            Reason::SessionEnded => "session ended",
+            Reason::Closed => "closed",
+            Reason::Deleted => "deleted",
+        })
     }
 }

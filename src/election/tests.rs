@@ -1,1 +1,234 @@
-//! transcripts
+//! The transcripts in `testdata/`, each a conversation with elections that a person can review.
+//!
+//! A line that begins with `>` is a command, the line below it the answer; `#` is a comment.
+//! `TENURE_REWRITE=1 cargo test --lib election` writes the answers anew: review the difference.
+//!
+//! ```text
+//! > s1 enter c1 [pass | take-over]    s1 is a connection's session, o1 an owned one (never both)
+//! > s1 withdraw c1
+//! > anoint|promote|demote|evict c1
+//! > s1 ends | s1 closes               all its candidates leave
+//! > delete
+//! > term                              as asked by name
+//! > use NAME                          goes on with another election
+//! > floor N | max-candidates N | max-candidate-bytes N
+//! ```
+//!
+//! An answer is the term, its revision and reason, and who left; or `nothing to do`; or the error.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::{Bounds, Command, Conflict, Departed, Departure, Effect, Term, apply};
+use crate::error::{Code, Error};
+use crate::id::{Holder, SessionId, SessionKind};
+use crate::limits::Limits;
+
+#[test]
+fn transcripts_hold() {
+    let rewrite = std::env::var_os("TENURE_REWRITE").is_some_and(|value| value == "1");
+    let mut differences = String::new();
+    for path in transcripts() {
+        let written = std::fs::read_to_string(&path).unwrap();
+        let played = play(&written);
+        if rewrite {
+            std::fs::write(&path, played).unwrap();
+        } else {
+            differences += &difference(&path, &written, &played);
+        }
+    }
+    assert!(differences.is_empty(), "- as written, + as played:\n{differences}");
+}
+
+#[test]
+fn a_difference_shows_both_sides_and_where() {
+    let path = Path::new("x.txt");
+    assert_eq!(difference(path, "a\nb\nc\n", "a\nb\nc\n"), "");
+    assert_eq!(difference(path, "a\nb\nc\n", "a\nd\nc\n"), "x.txt:2\n  - b\n  + d\n");
+    assert_eq!(difference(path, "a\nc\n", "a\nb\nc\n"), "x.txt:2\n  + b\n");
+}
+
+#[test]
+fn the_body_is_encoded_once() {
+    let term = Term::unknown();
+    assert_eq!(term.encoded_with(|term| term.to_string().into()), b"t0 \"\" []");
+    assert_eq!(term.encoded_with(|_| unreachable!()), b"t0 \"\" []");
+}
+
+#[test]
+fn debug_shows_who_holds_what() {
+    let mut stage = Stage::default();
+    stage.play("s1 enter c1");
+    stage.play("s2 enter c2");
+    assert_eq!(
+        format!("{:?}", stage.present()),
+        "Term { number: 1, revision: 2, \
+         participants: {\"c1\": session 1, \"c2\": session 2}, reason: Entered }"
+    );
+}
+
+fn transcripts() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/election/testdata");
+    let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no transcripts in {}", folder.display());
+    paths
+}
+
+/// The transcript with each command's true answer below it.
+fn play(written: &str) -> String {
+    let mut stage = Stage::default();
+    let mut played = String::new();
+    for line in written.lines() {
+        if let Some(command) = line.strip_prefix("> ") {
+            writeln!(played, "{line}\n{}", stage.play(command)).unwrap();
+        } else if line.is_empty() || line.starts_with('#') {
+            writeln!(played, "{line}").unwrap();
+        }
+    }
+    played
+}
+
+fn difference(path: &Path, written: &str, played: &str) -> String {
+    let (mut old, mut new): (Vec<_>, Vec<_>) =
+        (written.lines().collect(), played.lines().collect());
+    while let (Some(a), Some(b)) = (old.last(), new.last())
+        && a == b
+    {
+        old.pop();
+        new.pop();
+    }
+    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    if same == old.len() && same == new.len() {
+        return String::new();
+    }
+    let mut text = format!("{}:{}\n", path.display(), same + 1);
+    old[same..].iter().for_each(|line| writeln!(text, "  - {line}").unwrap());
+    new[same..].iter().for_each(|line| writeln!(text, "  + {line}").unwrap());
+    text
+}
+
+/// Some elections, and what a shard would do around the rules.
+struct Stage {
+    elections: HashMap<String, Term>,
+    name: String,
+    bounds: Bounds,
+}
+
+impl Default for Stage {
+    fn default() -> Stage {
+        let Limits { candidates, candidate_bytes, .. } = Limits::DEFAULT;
+        Stage {
+            elections: HashMap::new(),
+            name: String::new(),
+            bounds: Bounds { floor: 0, candidates, candidate_bytes },
+        }
+    }
+}
+
+impl Stage {
+    fn present(&mut self) -> &Term {
+        self.elections.entry(self.name.clone()).or_insert_with(Term::unknown)
+    }
+
+    fn play(&mut self, line: &str) -> String {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["term"] => self.by_name(),
+            ["use", name] => {
+                self.name = name.to_owned();
+                self.by_name()
+            }
+            ["floor", floor] => {
+                self.bounds.floor = floor.parse().unwrap();
+                "ok".to_owned()
+            }
+            ["max-candidates", max] => {
+                self.bounds.candidates = max.parse().unwrap();
+                "ok".to_owned()
+            }
+            ["max-candidate-bytes", max] => {
+                self.bounds.candidate_bytes = max.parse().unwrap();
+                "ok".to_owned()
+            }
+            ref words => self.run(&command(words)),
+        }
+    }
+
+    fn by_name(&mut self) -> String {
+        let present = self.present();
+        if present.is_forgotten() { Term::unknown().to_string() } else { present.to_string() }
+    }
+
+    fn run(&mut self, command: &Command<'_>) -> String {
+        let bounds = self.bounds;
+        let now = self.present();
+        match apply(now, command, &bounds) {
+            Ok(None) => format!("{now}  nothing to do"),
+            Err(error) => format!("error {}: {error}", code(&error)),
+            Ok(Some(Effect { term, departed })) => {
+                if matches!(command, Command::Delete) {
+                    self.bounds.floor = bounds.floor.max(now.number());
+                }
+                let answer = shown(&term, departed);
+                self.elections.insert(self.name.clone(), term);
+                answer
+            }
+        }
+    }
+}
+
+fn shown(term: &Term, departed: Departed) -> String {
+    let left = match departed {
+        Departed::Nobody => String::new(),
+        Departed::One(session) if term.holds(session) => format!(", session {session} stays"),
+        Departed::One(session) => format!(", session {session} left"),
+        Departed::All => ", all left".to_owned(),
+    };
+    format!("{term}  r{} {}{left}", term.revision(), term.reason())
+}
+
+fn command<'a>(words: &[&'a str]) -> Command<'a> {
+    let enter = |who, candidate, conflict| {
+        let holder = holder(who);
+        Command::Enter { candidate, holder, conflict }
+    };
+    match *words {
+        [who, "enter", candidate] => enter(who, candidate, Conflict::Refuse),
+        [who, "enter", candidate, "pass"] => enter(who, candidate, Conflict::PassFromConnection),
+        [who, "enter", candidate, "take-over"] => enter(who, candidate, Conflict::TakeOver),
+        [who, "withdraw", candidate] => {
+            Command::Withdraw { candidate, session: holder(who).session }
+        }
+        ["anoint", candidate] => Command::Anoint { candidate },
+        ["promote", candidate] => Command::Promote { candidate },
+        ["demote", candidate] => Command::Demote { candidate },
+        ["evict", candidate] => Command::Evict { candidate },
+        [who, "ends"] => {
+            Command::Leave { session: holder(who).session, why: Departure::SessionEnded }
+        }
+        [who, "closes"] => Command::Leave { session: holder(who).session, why: Departure::Closed },
+        ["delete"] => Command::Delete,
+        _ => panic!("no such command: {words:?}"),
+    }
+}
+
+fn holder(who: &str) -> Holder {
+    let (kind, number) = who.split_at(1);
+    let kind = match kind {
+        "s" => SessionKind::Connection,
+        "o" => SessionKind::Owned,
+        _ => panic!("{who}: a session is s1 or o1"),
+    };
+    Holder { session: SessionId::new(number.parse().unwrap()).unwrap(), kind }
+}
+
+/// As gRPC writes it.
+fn code(error: &Error) -> &'static str {
+    match error.code() {
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        other => panic!("the rules of an election never answer {other:?}"),
+    }
+}

@@ -8,6 +8,7 @@ use crate::election::Term;
 
 /// One pass of a shard's writer, as the log sees it: what to keep, and what to let go once it is
 /// kept.
+#[allow(dead_code, reason = "the log in memory keeps nothing; the simulation's log asks for all")]
 pub(crate) trait Unit: Send {
     /// The shard it belongs to.
     fn shard(&self) -> usize;
