@@ -300,7 +300,7 @@ impl Conn {
         }
     }
 
-    /// An outcome that the engine owed.
+    /// An outcome that the engine owed. A watch has one only if it could not begin.
     pub(crate) fn deliver(&mut self, about: u64, outcome: Outcome) {
         let about = About(about);
         let paused = self.is_speech_paused();
@@ -310,7 +310,13 @@ impl Conn {
                 self.streams.answered.push_back(about);
             }
             Some(Kind::Call { .. }) => self.answer(about.stream(), outcome),
-            Some(Kind::Watch(_)) | None => {}
+            Some(Kind::Watch(_)) => {
+                if let Err(error) = outcome {
+                    self.streams.remove(about.stream());
+                    self.fail(about.stream(), &error);
+                }
+            }
+            None => {}
         }
         self.speak();
         self.check_output();
