@@ -73,7 +73,7 @@ impl Door {
                         self.shut(now);
                     }
                 }
-                Accepted::Exhausted(_) => self.shut(now),
+                Accepted::Exhausted => self.shut(now),
             }
         }
         self.accepted = 0;

@@ -41,7 +41,7 @@ pub(super) enum Accepted {
     /// No descriptor is free, so it was sent away.
     SentAway(io::Error),
     /// No descriptor is free, and none to send anybody away with.
-    Exhausted(io::Error),
+    Exhausted,
     Nobody,
 }
 
@@ -78,7 +78,7 @@ impl Listener {
     fn send_one_away(&mut self, error: io::Error) -> Accepted {
         if self.spare.take().is_none() {
             self.spare = spare();
-            return Accepted::Exhausted(error);
+            return Accepted::Exhausted;
         }
         let gone = match &self.bound {
             Bound::Tcp(listener, _) => listener.accept().map(drop),
@@ -88,7 +88,7 @@ impl Listener {
         match gone {
             Ok(()) => Accepted::SentAway(error),
             Err(gone) if gone.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
-            Err(_) => Accepted::Exhausted(error),
+            Err(_) => Accepted::Exhausted,
         }
     }
 }

@@ -44,6 +44,12 @@ impl Caller {
         Ok(Answer::Now(term.map_or(NO_TERM, Body::of)))
     }
 
+    /// As GetTerm, if this connection knows the election already. A name it knows needs no checks.
+    #[inline]
+    pub(crate) fn known_term(&mut self, name: &[u8]) -> Option<Body<'_>> {
+        self.names.read_known(name).map(Body::of)
+    }
+
     pub(super) fn watch(&mut self, payload: &[u8], to: ReplyTo<'_>) -> Result<Answer<'_>, Error> {
         let request = NamedRequest::decode(payload)
             .map_err(|fault| fault.of("atomix.runtime.election.v1.WatchRequest"))?;

@@ -38,13 +38,26 @@ impl Names {
     #[inline]
     pub(super) fn read(&mut self, name: &str, engine: &Engine) -> Result<Option<&Term>, Error> {
         self.drop_heavy();
-        let Some(place) = self.place(name, engine)? else { return Ok(None) };
+        let place = self.place(name, engine)?;
+        Ok(place.map(|place| self.look(place)))
+    }
+
+    /// The same, if this connection has used the name before.
+    #[inline]
+    pub(super) fn read_known(&mut self, name: &[u8]) -> Option<&Term> {
+        self.drop_heavy();
+        let place = self.position(hash(name), name)?;
+        Some(self.look(place))
+    }
+
+    #[inline]
+    fn look(&mut self, place: usize) -> &Term {
         let known = self.places[place].as_mut().expect("a place that was found is taken");
         let term = known.observer.term();
         if term.candidates().len() > SMALL_TERM {
             self.heavy = Some(place);
         }
-        Ok(Some(term))
+        term
     }
 
     /// The election of `name`, unless nobody knows that name: reading never creates.
@@ -55,8 +68,8 @@ impl Names {
 
     /// The election of `name`, known from now on.
     pub(super) fn find_or_make(&mut self, name: &str, engine: &Engine) -> Result<&Election, Error> {
-        let hash = hash(name);
-        let place = match self.position(hash, name) {
+        let hash = hash(name.as_bytes());
+        let place = match self.position(hash, name.as_bytes()) {
             Some(place) => place,
             None => self.insert(Known { hash, observer: engine.election(name)?.observe() }),
         };
@@ -65,8 +78,8 @@ impl Names {
 
     #[inline]
     fn place(&mut self, name: &str, engine: &Engine) -> Result<Option<usize>, Error> {
-        let hash = hash(name);
-        if let Some(place) = self.position(hash, name) {
+        let hash = hash(name.as_bytes());
+        if let Some(place) = self.position(hash, name.as_bytes()) {
             return Ok(Some(place));
         }
         let found = engine.find(name)?;
@@ -74,11 +87,11 @@ impl Names {
     }
 
     #[inline]
-    fn position(&self, hash: u64, name: &str) -> Option<usize> {
+    fn position(&self, hash: u64, name: &[u8]) -> Option<usize> {
         let first = self.first_of_set(hash)?;
         (first..first + WAYS).find(|&place| {
             matches!(&self.places[place], Some(known)
-                if known.hash == hash && known.observer.election().name() == name)
+                if known.hash == hash && known.observer.election().name().as_bytes() == name)
         })
     }
 
@@ -130,13 +143,13 @@ impl Names {
 
 /// Cheap and good enough for a cache: eight bytes at a time, multiplied and folded.
 #[inline]
-fn hash(name: &str) -> u64 {
+fn hash(name: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let fold = |hash: u64, word: u64| {
         let wide = u128::from(hash ^ word) * u128::from(ODD);
         wide as u64 ^ (wide >> 64) as u64
     };
-    let (words, rest) = name.as_bytes().as_chunks::<8>();
+    let (words, rest) = name.as_chunks::<8>();
     let hash = words.iter().fold(name.len() as u64 ^ ODD, |h, &w| fold(h, u64::from_le_bytes(w)));
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);

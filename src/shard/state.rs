@@ -1,4 +1,8 @@
 //! What a shard's writer alone may touch, and what each kind of work does to it.
+#![allow(
+    clippy::mutable_key_type,
+    reason = "a place is hashed by its address, which never changes"
+)]
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -223,7 +227,9 @@ impl State {
             return;
         }
         let released = self.released.load();
-        while let Some((_, places)) = self.in_flight.pop_front_if(|(number, _)| *number <= released)
+        while let Some((number, _)) = self.in_flight.front()
+            && *number <= released
+            && let Some((_, places)) = self.in_flight.pop_front()
         {
             for place in places {
                 if let Entry::Occupied(entry) = self.ahead.entry(place)

@@ -11,6 +11,7 @@
 mod ending;
 mod input;
 mod output;
+mod quick;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -222,6 +223,12 @@ impl Conn {
             return;
         }
         self.tally.requests += 1;
+        if !self.draining
+            && let Some(name) = quick::get_term(payload)
+            && let Some(body) = self.caller.known_term(name)
+        {
+            return put_reply(&mut self.output, stream, body);
+        }
         let request = match Request::decode(payload) {
             Ok(request) => request,
             Err(fault) => return self.fail(stream, &fault.of("ttrpc.Request")),
@@ -293,7 +300,7 @@ impl Conn {
         }
     }
 
-    /// An outcome that the engine owed.
+    /// An outcome that the engine owed. A watch has one only if it could not begin.
     pub(crate) fn deliver(&mut self, about: u64, outcome: Outcome) {
         let about = About(about);
         let paused = self.is_speech_paused();
@@ -303,7 +310,13 @@ impl Conn {
                 self.streams.answered.push_back(about);
             }
             Some(Kind::Call { .. }) => self.answer(about.stream(), outcome),
-            Some(Kind::Watch(_)) | None => {}
+            Some(Kind::Watch(_)) => {
+                if let Err(error) = outcome {
+                    self.streams.remove(about.stream());
+                    self.fail(about.stream(), &error);
+                }
+            }
+            None => {}
         }
         self.speak();
         self.check_output();

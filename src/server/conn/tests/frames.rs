@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
+
 use super::super::Violation;
 use super::*;
 
@@ -164,4 +166,45 @@ fn unknown_types_and_flags_are_ignored() {
     assert_eq!(peer.say(&odd_flags), ["1 t0  []"]);
     assert_eq!(peer.say(&frame(1, kind::DATA, 0, b"to nobody")), Vec::<String>::new());
     assert_eq!(peer.end(), None);
+}
+
+proptest! {
+    /// Whatever comes, in whatever pieces: no panic, whole frames in answer, and an end with a reason.
+    #[test]
+    fn w4_bytes_of_any_kind_are_survived(
+        order in prop::collection::vec(any::<prop::sample::Index>(), 1..20),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        step in 1usize..200,
+    ) {
+        let corpus = corpus();
+        let mut bytes: Vec<u8> =
+            order.iter().flat_map(|at| corpus[at.index(corpus.len())].clone()).collect();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut peer = Peer::new();
+        for chunk in bytes.chunks(step) {
+            peer.conn.feed(peer.now, chunk);
+            peer.carry();
+            let mut said = Vec::new();
+            while !peer.conn.pending().is_empty() {
+                said.extend_from_slice(peer.conn.pending());
+                peer.conn.sent(peer.now, peer.conn.pending().len());
+            }
+            let is_ttrpc = !matches!(peer.end(), Some(End::NotTtrpc(_)));
+            prop_assert!(!is_ttrpc || is_whole_frames(&said));
+        }
+        peer.wait(SECOND * 3600);
+        prop_assert!(peer.conn.deadline().is_none_or(|deadline| deadline > peer.now));
+    }
+}
+
+fn is_whole_frames(mut bytes: &[u8]) -> bool {
+    while let Some((raw, rest)) = bytes.split_first_chunk() {
+        let length = Header::decode(raw).length as usize;
+        let Some((_, rest)) = rest.split_at_checked(length) else { return false };
+        bytes = rest;
+    }
+    bytes.is_empty()
 }

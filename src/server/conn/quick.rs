@@ -1,0 +1,96 @@
+//! The request that comes most, GetTerm, in the bytes that clients write for it.
+//!
+//! Every encoder in use writes fields in order and lengths in their shortest form, so such a request
+//! begins with the same bytes each time, and one comparison says what a walk over its fields would.
+//! Anything else, right or wrong, takes that walk.
+
+/// Service, method, and the payload's tag.
+const BEGINNING: &[u8] = b"\x0a\x29atomix.runtime.election.v1.LeaderElection\x12\x07GetTerm\x1a";
+const TIMEOUT: u8 = 0x20;
+const ID: u8 = 0x0a;
+const NAME: u8 = 0x0a;
+
+/// The election that a plain GetTerm asks for: bytes that may be no name.
+#[inline]
+pub(super) fn get_term(envelope: &[u8]) -> Option<&[u8]> {
+    let (payload, rest) = counted(envelope.strip_prefix(BEGINNING)?)?;
+    let (id, []) = counted(payload.strip_prefix(&[ID])?)? else { return None };
+    let (name, []) = counted(id.strip_prefix(&[NAME])?)? else { return None };
+    is_timeout(rest).then_some(name)
+}
+
+/// The bytes after a length of one byte, and what is behind them.
+#[inline]
+fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match bytes {
+        [len @ 0..0x80, rest @ ..] => rest.split_at_checked(usize::from(*len)),
+        _ => None,
+    }
+}
+
+/// True for nothing, and for a timeout that is not negative.
+#[inline]
+fn is_timeout(bytes: &[u8]) -> bool {
+    match bytes {
+        [] => true,
+        [TIMEOUT, more @ .., 0..0x80] => more.len() < 9 && more.iter().all(|byte| *byte >= 0x80),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::election_v1::NamedRequest;
+    use crate::wire::envelope::Request;
+
+    fn encoded(service: &str, method: &str, name: &str, timeout_nano: i64) -> Vec<u8> {
+        let (mut payload, mut envelope) = (Vec::new(), Vec::new());
+        NamedRequest { name }.encode(&mut payload);
+        let request =
+            Request { service, method, payload: &payload, timeout_nano, ..Request::default() };
+        request.encode(&mut envelope);
+        envelope
+    }
+
+    const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
+
+    #[test]
+    fn what_clients_write_is_recognized() {
+        for timeout in [0, 1, 127, 128, 5_000_000_000, i64::MAX] {
+            let envelope = encoded(SERVICE, "GetTerm", "billing/cron", timeout);
+            assert_eq!(get_term(&envelope), Some(&b"billing/cron"[..]), "{timeout}");
+        }
+        assert_eq!(get_term(&encoded(SERVICE, "GetTerm", "e", -1)), None);
+        assert_eq!(get_term(&encoded(SERVICE, "Withdraw", "e", 0)), None);
+        assert_eq!(get_term(&encoded(SERVICE, "GetTerm", &"x".repeat(200), 0)), None);
+    }
+
+    proptest! {
+        /// Whatever is recognized, the walk over its fields reads the same.
+        #[test]
+        fn the_quick_way_and_the_walk_agree(
+            name in "[a-z]{0,8}",
+            timeout in any::<i64>(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+            tail in prop::collection::vec(any::<u8>(), 0..4),
+        ) {
+            let mut envelope = encoded(SERVICE, "GetTerm", &name, timeout);
+            for (at, byte) in edits {
+                let at = at.index(envelope.len());
+                envelope[at] = byte;
+            }
+            envelope.extend(tail);
+            if let Some(found) = get_term(&envelope)
+                && let Ok(found) = std::str::from_utf8(found)
+            {
+                let request = Request::decode(&envelope).unwrap();
+                prop_assert_eq!((request.service, request.method), (SERVICE, "GetTerm"));
+                prop_assert!(request.timeout_nano >= 0);
+                prop_assert_eq!(NamedRequest::decode(request.payload).unwrap().name, found);
+            }
+        }
+    }
+}
