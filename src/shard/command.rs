@@ -130,9 +130,10 @@ impl Command<'_> {
         Command { work, reply }
     }
 
-    /// Ends of sessions and of follows are taken also by a full mailbox: they free what it is full
-    /// of, and there are never more of them than there were beginnings.
-    pub(crate) fn frees(&self) -> bool {
-        matches!(self.work, Work::Unfollow { .. } | Work::SessionEnded(_) | Work::Leave { .. })
+    /// A full mailbox takes these too. Ends free what it is full of, and each follows a beginning;
+    /// a follow that was lost would be a watch that never says anything, and streams have a limit
+    /// of their own.
+    pub(crate) fn is_owed(&self) -> bool {
+        !matches!(self.work, Work::Change { .. })
     }
 }

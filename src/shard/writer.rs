@@ -46,7 +46,7 @@ impl Shard {
 
     /// Has the command run: by this thread if nobody else is at it. Its reply always comes.
     pub(crate) fn submit(&self, command: Command<'_>) {
-        let bound = if command.frees() { usize::MAX } else { self.rules.limits.mailbox };
+        let bound = if command.is_owed() { usize::MAX } else { self.rules.limits.mailbox };
         let submitted = self.mailbox.submit(bound, command, Command::into_owned, |state, next| {
             self.run(state, next);
         });
