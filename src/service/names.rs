@@ -155,3 +155,54 @@ fn hash(name: &[u8]) -> u64 {
     last[..rest.len()].copy_from_slice(rest);
     fold(hash, u64::from_le_bytes(last))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entered(engine: &Engine, name: &str, candidates: usize) {
+        let session = Box::leak(Box::new(engine.session().unwrap()));
+        for n in 0..candidates {
+            engine.election(name).unwrap().enter(session, &format!("{name} {n}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_name_finds_its_own_election_also_among_too_many() {
+        let engine = Engine::builder().open().unwrap();
+        let mut names = Names::default();
+        let all: Vec<String> = (0..3 * PLACES).map(|n| format!("team-{n}/service")).collect();
+        all.iter().for_each(|name| entered(&engine, name, 1));
+        for name in all.iter().chain(all.iter().rev()) {
+            let term = names.read(name, &engine).unwrap().expect("it is known");
+            assert!(term.is_led_by(&format!("{name} 0")));
+            let again = names.read_known(name.as_bytes()).expect("it was just read");
+            assert!(again.is_led_by(&format!("{name} 0")));
+        }
+        assert_eq!(names.places.len(), PLACES);
+        assert_eq!(names.known, names.places.iter().flatten().count());
+        assert!(names.known > PLACES / 2, "{} of {PLACES} places are in use", names.known);
+    }
+
+    #[test]
+    fn q3_a_large_term_is_not_kept_by_who_has_read_it() {
+        let engine = Engine::builder().open().unwrap();
+        let mut names = Names::default();
+        entered(&engine, "large", SMALL_TERM + 2);
+        assert!(names.read("large", &engine).unwrap().is_some());
+        assert!(names.read("other", &engine).unwrap().is_none());
+        assert_eq!(names.known, 0);
+        assert!(names.read_known(b"large").is_none());
+        assert!(names.read("large", &engine).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_unknown_name_is_looked_for_each_time() {
+        let engine = Engine::builder().open().unwrap();
+        let mut names = Names::default();
+        assert!(names.find("new", &engine).unwrap().is_none());
+        entered(&engine, "new", 1);
+        assert!(names.find("new", &engine).unwrap().is_some());
+        assert!(names.find("", &engine).is_err());
+    }
+}
