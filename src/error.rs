@@ -84,6 +84,22 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+    /// The change was to be made only in one term, and that is not the present one.
+    #[error("the term is {present}, not {expected} as expected; nothing was changed")]
+    TermMoved {
+        /// The term that was asked for.
+        expected: u64,
+        /// The present term.
+        present: u64,
+    },
+    /// A candidate that waited to lead was removed from the queue.
+    #[error("{candidate:?} no longer stands in the election: {reason}; enter it again")]
+    NotStanding {
+        /// The candidate.
+        candidate: Box<str>,
+        /// What kind of change was seen.
+        reason: &'static str,
+    },
     /// The session has ended and stays ended.
     #[error("session ended: {reason}; open a new one")]
     SessionEnded {
@@ -131,7 +147,10 @@ impl Error {
             Error::CandidateTaken { .. } => Code::AlreadyExists,
             Error::NotYours { .. } => Code::PermissionDenied,
             Error::LimitReached { .. } | Error::TermExhausted => Code::ResourceExhausted,
-            Error::SessionEnded { .. } | Error::ForeignSession => Code::FailedPrecondition,
+            Error::SessionEnded { .. }
+            | Error::ForeignSession
+            | Error::TermMoved { .. }
+            | Error::NotStanding { .. } => Code::FailedPrecondition,
             Error::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Error::UnknownMethod { .. } => Code::Unimplemented,
             Error::Draining => Code::Unavailable,

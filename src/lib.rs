@@ -29,7 +29,9 @@ mod service;
 
 pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Reason, Term};
-pub use crate::engine::{Election, Engine, EngineBuilder, Failover, Observer, Session, Watch};
+pub use crate::engine::{
+    Election, Engine, EngineBuilder, Failover, Leadership, Lost, Observer, Session, Watch,
+};
 pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKind};
 pub use crate::limits::Limits;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::roster::Roster;
 use crate::error::Error;
-use crate::id::SessionId;
+use crate::id::{Holder, SessionId};
 use crate::limits::TERM_BOUND;
 
 /// Who leads an election, and who waits, at one moment.
@@ -79,6 +79,10 @@ impl Term {
     /// the term itself, so that no number or revision ever goes back.
     pub(crate) fn is_forgotten(&self) -> bool {
         self.reason == Reason::Deleted || self.revision == 0
+    }
+
+    pub(crate) fn leading_holder(&self) -> Option<Holder> {
+        self.roster.head().map(|(_, holder)| holder)
     }
 
     /// Whether any candidate is this session's.

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::watch::Follower;
-use super::{Engine, Observer, Session, Watch};
+use super::{Engine, Leadership, Observer, Session, Watch};
 use crate::election::{Conflict, Term};
 use crate::error::Error;
 use crate::id::checked_name;
@@ -138,6 +139,40 @@ impl Election {
         self.act(Act::Leave { session })
     }
 
+    /// `candidate` joins the queue, and this thread waits until it leads and may act: until whoever
+    /// the lead was taken from has let go, or can't act any more.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter); [`Error::SessionEnded`] also while it waits, and
+    /// [`Error::NotStanding`] if the candidate is removed from the queue while it waits.
+    pub fn lead(&self, session: &Session, candidate: &str) -> Result<Leadership, Error> {
+        Leadership::wait(self, session, candidate)
+    }
+
+    /// How long the present leader has to wait until it may act. Zero, unless the lead was taken by
+    /// force from a session under [`Failover::Exclusive`](crate::Failover::Exclusive).
+    pub fn valid_after(&self) -> Duration {
+        let now = self.engine.clock().now();
+        self.cell().handover().map_or(Duration::ZERO, |handover| handover.valid_after(now))
+    }
+
+    /// `session` has stopped acting as the leader of all terms up to `term`: whoever leads now need
+    /// not wait for it. [`Leadership`] does this by itself.
+    pub fn let_go(&self, session: &Session, term: u64) {
+        let handover = self.cell().handover();
+        if handover.is_some_and(|handover| handover.let_go(session.id(), term)) {
+            self.command(Work::LetGo { cell: self.cell().clone() }, ReplyTo::Nobody);
+        }
+    }
+
+    /// `candidate` withdraws if `term` is still the term: a resignation that comes late can't end a
+    /// later leadership.
+    pub(super) fn resign(&self, session: &Session, candidate: &str, term: u64) -> Outcome {
+        let act = self.check(Act::Withdraw { candidate, session })?;
+        let work = Work::Change { cell: self.cell().clone(), act, expected: Some(term) };
+        Waiter::wait(|to| self.command(work, to))
+    }
+
     /// All candidates leave and the name is forgotten. No later election of any name starts at or
     /// below its last term.
     ///
@@ -167,7 +202,7 @@ impl Election {
     }
 
     fn hand_over(&self, act: shard::Act<'_>, to: ReplyTo) {
-        self.command(Work::Change { cell: self.cell().clone(), act }, to);
+        self.command(Work::Change { cell: self.cell().clone(), act, expected: None }, to);
     }
 
     pub(super) fn command(&self, work: Work<'_>, to: ReplyTo) {
@@ -200,6 +235,10 @@ impl Election {
             Act::Leave { session } => shard::Act::Leave { member: member(session)? },
             Act::Delete => shard::Act::Delete,
         })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     pub(super) fn cell(&self) -> &Arc<Cell> {

@@ -1,6 +1,7 @@
 //! The embedding API: an engine, elections, sessions, observers and watches.
 
 mod election;
+mod leadership;
 mod observer;
 mod registry;
 mod session;
@@ -16,6 +17,7 @@ use crossbeam::atomic::AtomicCell;
 
 pub(crate) use self::election::Act;
 pub use self::election::Election;
+pub use self::leadership::{Leadership, Lost};
 pub use self::observer::Observer;
 pub use self::session::{Failover, Session};
 pub(crate) use self::watch::Follower;
@@ -54,7 +56,6 @@ struct Inner {
     registry: Registry,
     shards: Box<[Shard]>,
     rules: Arc<Rules>,
-    clock: Clock,
     sessions: AtomicCell<usize>,
     last_session: AtomicCell<u64>,
     timers: Timers,
@@ -142,7 +143,7 @@ impl Engine {
 
     /// The clock this engine counts on.
     pub fn clock(&self) -> &Clock {
-        &self.inner.clock
+        &self.inner.rules.clock
     }
 
     /// How many shards there are.
@@ -251,6 +252,7 @@ impl EngineBuilder {
         let rules = Arc::new(Rules {
             log: self.log,
             limits: self.limits,
+            clock: self.clock,
             floor: AtomicCell::new(0),
             unknown: Arc::new(Term::unknown()),
         });
@@ -258,7 +260,6 @@ impl EngineBuilder {
             registry: Registry::new(shards),
             shards: (0..shards).map(|index| Shard::new(index, rules.clone())).collect(),
             rules,
-            clock: self.clock,
             sessions: AtomicCell::new(0),
             last_session: AtomicCell::new(0),
             timers: Timers::new(self.manual_timers),

@@ -149,3 +149,68 @@ fn start(engine: Weak<Inner>) -> Thread {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::engine::Failover;
+    use crate::error::EndReason;
+
+    const TTL: Duration = Duration::from_secs(3);
+
+    fn at_work() -> (Engine, Clock, impl Fn(Duration)) {
+        let clock = Clock::manual();
+        let engine = Engine::builder().clock(clock.clone()).manual_timers().open().unwrap();
+        let (beaten, turned) = (engine.clone(), clock.clone());
+        let beat = move |after| {
+            turned.advance(after);
+            beaten.inner.timers.tick(&beaten, turned.now(), true);
+        };
+        (engine, clock, beat)
+    }
+
+    /// Row T3: a server that was paused for a minute gives every session one grace TTL on waking:
+    /// late, never early.
+    #[test]
+    fn t3_a_paused_server_blames_nobody_for_its_silence() {
+        let (engine, clock, beat) = at_work();
+        let silent = engine.session_with_ttl(TTL, Failover::Exclusive).unwrap();
+        let renewed = engine.session_with_ttl(TTL, Failover::Exclusive).unwrap();
+        beat(BEAT);
+        beat(Duration::from_secs(60));
+        assert_eq!((silent.ended(), renewed.ended()), (None, None));
+        let mut left = TTL;
+        while left > 2 * BEAT {
+            beat(BEAT);
+            left -= BEAT;
+            assert_eq!(silent.ended(), None, "{left:?} of the grace are left");
+        }
+        renewed.renew().unwrap();
+        (0..4).for_each(|_| beat(BEAT));
+        assert_eq!(silent.ended(), Some(EndReason::Expired), "one grace TTL, and no more");
+        assert_eq!(renewed.ended(), None);
+        assert!(clock.now() > Moment::default());
+    }
+
+    #[test]
+    fn beats_in_time_are_no_pause() {
+        let (engine, _, beat) = at_work();
+        let session = engine.session_with_ttl(TTL, Failover::Exclusive).unwrap();
+        (0..31).for_each(|_| beat(BEAT));
+        assert_eq!(session.ended(), Some(EndReason::Expired));
+    }
+
+    /// Who opens and closes sessions with long TTLs leaves no timers behind for longer than the
+    /// horizon.
+    #[test]
+    fn timers_of_ended_sessions_are_forgotten() {
+        let (engine, _, beat) = at_work();
+        for _ in 0..1_000 {
+            drop(engine.session_with_ttl(Duration::from_secs(3600), Failover::Fast).unwrap());
+        }
+        beat(BEAT);
+        beat(HORIZON + BEAT);
+        assert_eq!(lock(&engine.inner.timers.state).wheel.len(), 0);
+    }
+}

@@ -109,6 +109,14 @@ impl Watch {
         })
     }
 
+    /// Rests until something may have changed, at most this long.
+    pub(super) fn rest(&mut self, most: Duration) {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        if self.poll(&mut Context::from_waker(&waker)).is_pending() {
+            thread::park_timeout(most);
+        }
+    }
+
     /// Waits with `rest`, which says whether to go on.
     fn block(&mut self, mut rest: impl FnMut() -> bool) -> Option<Arc<Term>> {
         if let Some(term) = self.try_next() {

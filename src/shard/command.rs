@@ -37,6 +37,8 @@ pub(crate) enum Work<'a> {
     Change {
         cell: Arc<Cell>,
         act: Act<'a>,
+        /// Only if this is the term.
+        expected: Option<u64>,
     },
     Follow {
         cell: Arc<Cell>,
@@ -45,6 +47,10 @@ pub(crate) enum Work<'a> {
     Unfollow {
         cell: Arc<Cell>,
         slot: Arc<Slot>,
+    },
+    /// Somebody the lead was taken from has let go: who follows looks again.
+    LetGo {
+        cell: Arc<Cell>,
     },
     SessionEnded(SessionId),
     /// What is left to do for a session that ended: it still stands in these places.
@@ -121,7 +127,10 @@ impl Command<'_> {
     pub(crate) fn into_owned(self) -> Command<'static> {
         let Command { work, reply } = self;
         let work = match work {
-            Work::Change { cell, act } => Work::Change { cell, act: act.into_owned() },
+            Work::Change { cell, act, expected } => {
+                Work::Change { cell, act: act.into_owned(), expected }
+            }
+            Work::LetGo { cell } => Work::LetGo { cell },
             Work::Follow { cell, slot } => Work::Follow { cell, slot },
             Work::Unfollow { cell, slot } => Work::Unfollow { cell, slot },
             Work::SessionEnded(session) => Work::SessionEnded(session),

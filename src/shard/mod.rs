@@ -9,6 +9,7 @@
 
 mod command;
 mod follower;
+mod handover;
 mod mailbox;
 mod reply;
 mod snapshot;

@@ -10,8 +10,9 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
+use super::handover::Handover;
 use crate::election::Term;
 
 /// The place of one election. Handles, observers and watches hold it, so they follow the name: it
@@ -20,11 +21,19 @@ pub(crate) struct Cell {
     name: Box<str>,
     shard: u16,
     published: ArcSwap<Term>,
+    /// What the published term's leader has to wait for. Stored before the term it is about, so who
+    /// sees the term sees this or what came after it.
+    handover: ArcSwapOption<Handover>,
 }
 
 impl Cell {
     pub(crate) fn new(name: &str, shard: usize, unknown: Arc<Term>) -> Self {
-        Self { name: name.into(), shard: shard as u16, published: ArcSwap::new(unknown) }
+        Self {
+            name: name.into(),
+            shard: shard as u16,
+            published: ArcSwap::new(unknown),
+            handover: ArcSwapOption::empty(),
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -38,6 +47,14 @@ impl Cell {
     /// The published term, without touching its reference count.
     pub(crate) fn term(&self) -> Guard<Arc<Term>> {
         self.published.load()
+    }
+
+    pub(crate) fn handover(&self) -> Option<Arc<Handover>> {
+        self.handover.load_full()
+    }
+
+    pub(crate) fn hand_over(&self, handover: Arc<Handover>) {
+        self.handover.store(Some(handover));
     }
 
     pub(crate) fn publish(&self, term: Arc<Term>) {

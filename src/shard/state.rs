@@ -12,15 +12,16 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use crossbeam::atomic::AtomicCell;
 
-use super::command::{Act, Command, Work};
+use super::command::{Act, Command, Member, Work};
 use super::follower::Followers;
+use super::handover::Handover;
 use super::reply::{Outcome, Reply};
 use super::snapshot::{ByPlace, Cell};
 use super::turn::{self, Turn};
 use super::writer::Rules;
 use crate::election::{self, Command as Rule, Departed, Departure, Term};
 use crate::error::Error;
-use crate::id::SessionId;
+use crate::id::{SessionId, SessionKind};
 use crate::log::Log;
 
 /// Elections that an ended session leaves in one step; the rest goes to the mailbox's end, so that
@@ -43,10 +44,18 @@ pub(super) struct State {
     in_flight: VecDeque<(u64, Vec<ByPlace>)>,
     /// Where each session stands. An entry lasts as long as its session, so that who enters and
     /// withdraws all day makes no garbage.
-    standing: Map<SessionId, Set<ByPlace>>,
+    standing: Map<SessionId, Standing>,
     followers: Map<ByPlace, Followers>,
+    /// The newest hand-over of each election that had a forced one, also of turns in flight; those
+    /// that nobody waits for any more are swept out now and then.
+    handovers: Map<ByPlace, Arc<Handover>>,
     /// Elections that were created by name, with their latest tags; they are known also while empty.
     created: Map<ByPlace, Box<[Box<str>]>>,
+}
+
+struct Standing {
+    member: Arc<Member>,
+    places: Set<ByPlace>,
 }
 
 impl State {
@@ -83,8 +92,8 @@ impl State {
     pub(super) fn step(&mut self, command: Command<'_>, rules: &Rules) -> Option<Command<'static>> {
         let Command { work, reply } = command;
         match work {
-            Work::Change { cell, act } => {
-                let outcome = self.change(&cell, act, rules);
+            Work::Change { cell, act, expected } => {
+                let outcome = self.change(&cell, act, expected, rules);
                 self.turn.answer(reply, outcome);
                 None
             }
@@ -102,19 +111,38 @@ impl State {
                 }
                 None
             }
+            Work::LetGo { cell } => {
+                if let Some(followers) = self.followers.get(&ByPlace(cell)) {
+                    self.turn.wake(followers.iter());
+                }
+                None
+            }
             Work::SessionEnded(session) => {
-                let stands = self.standing.remove(&session).unwrap_or_default();
-                self.leave(session, stands.into_iter().collect(), reply, rules)
+                let stands = self.standing.remove(&session).map(|stands| stands.places);
+                let places = stands.into_iter().flatten().collect();
+                self.leave(session, places, reply, rules)
             }
             Work::Leave { session, places } => self.leave(session, places, reply, rules),
         }
     }
 
-    fn change(&mut self, cell: &Arc<Cell>, act: Act<'_>, rules: &Rules) -> Outcome {
+    fn change(
+        &mut self,
+        cell: &Arc<Cell>,
+        act: Act<'_>,
+        expected: Option<u64>,
+        rules: &Rules,
+    ) -> Outcome {
         let now = self.newest(cell);
+        if let Some(expected) = expected.filter(|&expected| expected != now.number()) {
+            return Err(Error::TermMoved { expected, present: now.number() });
+        }
         match act.rule()? {
             Some(rule) => {
                 if let Some(next) = self.apply(cell, &now, &rule, rules)? {
+                    if let Act::Enter { member, .. } = &act {
+                        self.stands(member, cell);
+                    }
                     return Ok(next);
                 }
             }
@@ -144,16 +172,12 @@ impl State {
         super::failpoint(rule);
         let Some(effect) = election::apply(now, rule, &rules.bounds())? else { return Ok(None) };
         let next = Arc::new(effect.term);
-        match rule {
-            Rule::Enter { holder, .. } if !now.holds(holder.session) => {
-                let stands = self.standing.entry(holder.session).or_default();
-                stands.insert(ByPlace(cell.clone()));
-            }
-            Rule::Delete => {
-                rules.floor.fetch_max(now.number());
-                self.created.remove(&ByPlace(cell.clone()));
-            }
-            _ => {}
+        if matches!(rule, Rule::Delete) {
+            rules.floor.fetch_max(now.number());
+            self.created.remove(&ByPlace(cell.clone()));
+        }
+        if is_forced(rule) {
+            self.hand_over(cell, now, &next, rules);
         }
         match effect.departed {
             Departed::Nobody => {}
@@ -165,9 +189,34 @@ impl State {
         Ok(Some(next))
     }
 
+    fn stands(&mut self, member: &Arc<Member>, cell: &Arc<Cell>) {
+        let new = || Standing { member: member.clone(), places: Set::default() };
+        let stands = self.standing.entry(member.holder.session).or_insert_with(new);
+        stands.places.insert(ByPlace(cell.clone()));
+    }
+
     fn left(&mut self, session: SessionId, cell: &Arc<Cell>) {
         if let Some(stands) = self.standing.get_mut(&session) {
-            stands.remove(&ByPlace(cell.clone()));
+            stands.places.remove(&ByPlace(cell.clone()));
+        }
+    }
+
+    /// Makes the next leader wait for one who lost the lead without having asked for that, and may
+    /// not know yet. Called before the books forget where that one stood.
+    fn hand_over(&mut self, cell: &Arc<Cell>, now: &Term, next: &Term, rules: &Rules) {
+        let Some(holder) = now.leading_holder() else { return };
+        let still_leads = now.leader() == next.leader() && next.leading_holder() == Some(holder);
+        if still_leads || holder.kind != SessionKind::Exclusive {
+            return;
+        }
+        let Some(stands) = self.standing.get(&holder.session) else { return };
+        let (member, at) = (stands.member.clone(), rules.clock.now());
+        let before = self.handovers.get(&ByPlace(cell.clone())).map(|it| &**it);
+        let handover = Arc::new(Handover::from(before, member, now.number(), at));
+        self.turn.hand_over(cell, handover.clone());
+        self.handovers.insert(ByPlace(cell.clone()), handover);
+        if self.handovers.len() >= 64 && self.handovers.len().is_power_of_two() {
+            self.handovers.retain(|_, handover| !handover.valid_after(at).is_zero());
         }
     }
 
@@ -240,6 +289,11 @@ impl State {
             }
         }
     }
+}
+
+/// True for what takes the lead from somebody who did not ask for it.
+fn is_forced(rule: &Rule<'_>) -> bool {
+    !matches!(rule, Rule::Withdraw { .. } | Rule::Leave { .. })
 }
 
 /// Hashes keys that this process made itself, addresses and session ids, which nobody outside can

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crossbeam::atomic::AtomicCell;
 
 use super::follower::Slot;
+use super::handover::Handover;
 use super::reply::{Outcome, Reply};
 use super::snapshot::Cell;
 use crate::election::Term;
@@ -22,6 +23,7 @@ pub(crate) struct Turn {
     pub(crate) number: u64,
     /// The newest state of each election that changed; each election once.
     publish: Vec<(Arc<Cell>, Arc<Term>)>,
+    handovers: Vec<(Arc<Cell>, Arc<Handover>)>,
     replies: Vec<(Reply, Outcome)>,
     wakes: Vec<Arc<Slot>>,
     /// Where the shard reads the number of the last turn that was released.
@@ -47,6 +49,11 @@ impl Turn {
                 true
             }
         }
+    }
+
+    /// What the leader of `cell`'s election has to wait for.
+    pub(crate) fn hand_over(&mut self, cell: &Arc<Cell>, handover: Arc<Handover>) {
+        self.handovers.push((cell.clone(), handover));
     }
 
     pub(crate) fn answer(&mut self, reply: Reply, outcome: Outcome) {
@@ -83,6 +90,9 @@ impl Unit for Turn {
     }
 
     fn release(&mut self) {
+        for (cell, handover) in self.handovers.drain(..) {
+            cell.hand_over(handover);
+        }
         for (cell, term) in self.publish.drain(..) {
             cell.publish(term);
         }

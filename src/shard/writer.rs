@@ -8,6 +8,7 @@ use super::command::Command;
 use super::mailbox::{Mailbox, Next, Overloaded};
 use super::state::State;
 use super::turn;
+use crate::clock::Clock;
 use crate::election::{Bounds, Term};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -17,6 +18,7 @@ use crate::log::Log;
 pub(crate) struct Rules {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
     /// No forgotten name starts again at or below this term.
     pub(crate) floor: AtomicCell<u64>,
     /// How an unknown name reads.
