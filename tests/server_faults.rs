@@ -208,20 +208,50 @@ fn c1_slowloris() {
     let server = builder(&engine).frame_time(Duration::from_millis(200)).spawn().unwrap();
     let mut bystander = Bystander::of(&server);
     let bytes = enter(1, "slow", "c");
-    let mut slow: Vec<Raw> = (0..100).map(|_| Raw::connect(&server)).collect();
-    for (n, peer) in slow.iter_mut().enumerate() {
-        peer.send(&bytes[..n % (bytes.len() - 1) + 1]);
+    let mut slow: Vec<(Raw, usize)> =
+        (0..100).map(|n| (Raw::connect(&server), n % (bytes.len() / 2) + 1)).collect();
+    for (peer, sent) in &mut slow {
+        peer.send(&bytes[..*sent]);
     }
-    // One more byte now and then saves nobody.
-    let writers: Vec<_> = slow.iter().map(|peer| peer.0.try_clone().unwrap()).collect();
+    // One more byte now and then saves nobody: the whole frame has that time.
     until("all are closed", || {
         bystander.check();
-        writers.iter().for_each(|mut peer| drop(peer.write(&[])));
+        for (peer, sent) in slow.iter_mut().filter(|(_, sent)| *sent < bytes.len() - 1) {
+            drop(peer.0.write(&bytes[*sent..*sent + 1]));
+            *sent += 1;
+        }
         server.counters().slow_frames == 100
     });
-    slow.iter_mut().for_each(|peer| assert_eq!(peer.read_to_close(), b""));
     alone(&server);
     assert_eq!(engine.elections(), 1);
+}
+
+/// Thousands that send one byte each and stop, and one more that is served meanwhile.
+#[test]
+fn c1_thousands_of_single_bytes() {
+    const COUNT: usize = 3_000;
+    let engine = engine();
+    let server = builder(&engine).frame_time(Duration::from_secs(2)).spawn().unwrap();
+    let mut bystander = Bystander::of(&server);
+    let before = memory();
+    let slow: Vec<Raw> = (0..COUNT)
+        .map(|n| {
+            let mut peer = Raw::connect(&server);
+            peer.send(&[0]);
+            if n % 100 == 0 {
+                bystander.check();
+            }
+            peer
+        })
+        .collect();
+    let each = memory().saturating_sub(before) / COUNT;
+    assert!(each < 16 << 10, "{each} bytes for each connection that said one byte");
+    until("all are closed", || {
+        bystander.check();
+        server.counters().slow_frames == COUNT as u64
+    });
+    drop(slow);
+    alone(&server);
 }
 
 #[test]
