@@ -1,4 +1,52 @@
 //! Tenure: leader election as fast as an atomic load.
+//!
+//! An [`Engine`] holds elections in this process's memory. An [`Election`] has a [`Term`] and an ordered
+//! list of candidates, whose head leads. A candidate stands for as long as its [`Session`] lives. With
+//! the feature `server` a `Server` lets others in, over ttrpc.
+//!
+//! ```
+//! let engine = tenure::Engine::builder().open()?;
+//! let session = engine.session()?; // lives until dropped
+//! let election = engine.election("billing/cron")?;
+//! let leadership = election.lead(&session, "node-a")?; // waits until it leads
+//! assert!(leadership.is_valid());
+//! println!("acting in term {}", leadership.term()); // the fencing token
+//! # Ok::<(), tenure::Error>(())
+//! ```
+//!
+//! # The public names
+//!
+//! | To | Use |
+//! |---|---|
+//! | open an engine | [`Engine`], [`EngineBuilder`], [`Limits`], [`Clock`], [`Moment`] |
+//! | change an election | [`Election`]: enter, withdraw, anoint, promote, demote, evict, take over, delete |
+//! | stay alive | [`Session`], [`SessionId`], [`SessionKind`], [`Failover`] |
+//! | act as the leader | [`Leadership`], [`Lost`] |
+//! | read who leads | [`Observer`] for a fast look, [`Election::term`] from any thread, [`Term`], [`Reason`] |
+//! | follow changes | [`Watch`], an iterator and a stream |
+//! | know what went wrong | [`Error`], [`Code`], [`NameFault`], [`EndReason`] |
+//! | serve others (`server`) | `Server`, `ServerBuilder`, `Counters`, `CacheRule` |
+//! | ask a server (`client`) | `client::Client` |
+//!
+//! # The modules, in reading order
+//!
+//! Arrows point down only: a module uses those above it in this list, and a test holds it to that.
+//!
+//! 1. Ground: `error`, `id`, `limits`, `clock`, and `sync`, the one seam between the real primitives and
+//!    the model checker's.
+//! 2. Pure: `election` (the rules, as a function from one term to the next), `wheel` (timers as data),
+//!    `wire` (bytes to messages and back).
+//! 3. Concurrent: `lease` (a session's word), `log` (what makes a turn durable; here, memory), `shard`
+//!    (one writer at a time, and the order in which effects leave).
+//! 4. Faces: `engine` (this API), `service` (methods, whatever the transport), `server` (reactors),
+//!    `client`.
+//!
+//! `ARCHITECTURE.md` in the repository follows three requests through them and gives the reasons.
+//!
+//! # What it does not do yet
+//!
+//! Nothing is kept when the process ends: terms begin again at 1. There is one node. Over the network
+//! a connection is the only kind of session.
 #![forbid(unsafe_code)]
 // Parts of the ground are there for the server alone.
 #![cfg_attr(not(feature = "server"), allow(dead_code, unused_imports))]
@@ -45,3 +93,8 @@ pub use crate::service::CacheRule;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+
+/// The README's code, as doctests.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

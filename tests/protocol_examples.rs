@@ -60,10 +60,8 @@ fn blocks(page: &str) -> Vec<&str> {
 }
 
 fn play(block: &str) {
-    let server = Server::builder(Engine::builder().open().unwrap())
-        .listen("127.0.0.1:0")
-        .spawn()
-        .unwrap();
+    let server =
+        Server::builder(Engine::builder().open().unwrap()).listen("127.0.0.1:0").spawn().unwrap();
     let mut peer = TcpStream::connect(&server.addresses()[0]).unwrap();
     peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     for line in lines(block) {
@@ -97,8 +95,6 @@ fn the_page_on_the_protocol_tells_the_truth() {
 fn the_reader_of_examples_reads() {
     assert_eq!(bytes(r#" 0a 02 "a;" ff ; not 00"#), b"\x0a\x02a;\xff");
     let lines = lines("> 00\n  01\n< 02\n< end of it\n");
-    assert!(
-        matches!(&lines[..], [Line::Sent(sent), Line::Received(received), Line::End]
-            if sent == &[0, 1] && received == &[2])
-    );
+    assert!(matches!(&lines[..], [Line::Sent(sent), Line::Received(received), Line::End]
+            if sent == &[0, 1] && received == &[2]));
 }
