@@ -140,8 +140,6 @@ impl State {
         rule: &Rule<'_>,
         rules: &Rules,
     ) -> Result<Option<Arc<Term>>, Error> {
-        #[cfg(feature = "failpoints")]
-        super::failpoint(rule);
         let Some(effect) = election::apply(now, rule, &rules.bounds())? else { return Ok(None) };
         let next = Arc::new(effect.term);
         match rule {
