@@ -7,6 +7,9 @@
 //! Reading order: `command` (what can be asked), `mailbox` (who runs it), `state` (what it does),
 //! `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and `reply`.
 
+#[cfg(feature = "failpoints")]
+#[allow(unreachable_pub, reason = "the tests plant them through `internals`")]
+pub mod canary;
 mod command;
 mod follower;
 mod handover;
