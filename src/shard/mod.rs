@@ -8,6 +8,8 @@
 //! `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and `reply`.
 
 mod command;
+#[cfg(feature = "failpoints")]
+mod failpoint;
 mod follower;
 mod mailbox;
 mod reply;
@@ -16,6 +18,9 @@ mod state;
 mod turn;
 mod watch;
 mod writer;
+
+#[cfg(feature = "failpoints")]
+use failpoint::failpoint;
 
 pub(crate) use command::{Act, Command, Member, Work};
 pub(crate) use follower::Slot;
