@@ -43,7 +43,11 @@ fn clients() -> Result<(), Box<dyn Error>> {
         .include(ROOT)
         .inputs(files.map(|file| format!("{ROOT}/{file}")))
         .rust_protobuf()
-        .customize(ttrpc_codegen::Customize { async_client: true, ..Default::default() })
+        .customize(ttrpc_codegen::Customize { async_all: true, ..Default::default() })
         .run()?;
+    // The generator's own list leaves out the services.
+    let modules = ["runtime", "election", "election_ttrpc", "elections", "elections_ttrpc"];
+    let list: String = modules.iter().map(|name| format!("pub mod {name};\n")).collect();
+    std::fs::write(folder.join("mod.rs"), list)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod log;
 mod output;
 mod serve;
 
