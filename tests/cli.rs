@@ -95,8 +95,8 @@ fn commands_in_json() {
 #[test]
 fn names_of_any_script() {
     let server = Server::start("");
-    let mut command = server.ask("enter -o json --");
-    let a = Running::start(command.args(["wähle \"dies\"", "-ä\\"]));
+    let mut command = server.ask("enter -o json");
+    let a = Running::start(command.args(["--", "wähle \"dies\"", "-ä\\"]));
     let line = json_line(&a.out.next().unwrap());
     assert_eq!(line["election"], "wähle \"dies\"");
     assert_eq!(line["leader"], "-ä\\");
@@ -237,7 +237,7 @@ fn a_refusal_is_a_sentence_and_exit_1() {
     let mut command = server.ask("term");
     let done = run(command.arg(""));
     assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
-    assert_eq!(done.err, "tenure: id.name is empty; give it at least one byte\n");
+    assert_eq!(done.err, "tenure: election name is empty; give it at least one byte\n");
     for verb in ["enter", "anoint", "promote", "demote", "evict"] {
         let mut command = server.ask(verb);
         let done = run(command.args(["jobs", "a\tb"]));
@@ -250,7 +250,7 @@ fn a_refusal_is_a_sentence_and_exit_1() {
     let mut command = server.ask("watch");
     let done = run(command.arg("n".repeat(513)));
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert_eq!(done.err, "tenure: id.name has 513 bytes; at most 512 are allowed\n");
+    assert_eq!(done.err, "tenure: election name has 513 bytes; at most 512 are allowed\n");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn what_makes_no_sense_is_exit_2() {
         ("serve --drain 10", "give a number with a unit, such as 50us, 10s or 1m"),
         ("serve --silence 3x", "give a number with a unit, such as 50us, 10s or 1m"),
         ("serve --busy-poll 50", "give a number with a unit, such as 50us, 10s or 1m"),
-        ("serve --connection-idle -1s", "--connection-idle"),
+        ("serve --connection-idle=-1s", "give a number with a unit, such as 50us, 10s or 1m"),
     ] {
         let done = run(&mut tenure(words(line)));
         assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{line}: {done:?}");

@@ -327,9 +327,9 @@ async fn errors_have_their_codes_and_a_sentence() {
     let long = "n".repeat(513);
 
     for (name, candidate, expected) in [
-        ("", "c", "id.name is empty; give it at least one byte"),
+        ("", "c", "election name is empty; give it at least one byte"),
         (NAME, "", "candidate is empty; give it at least one byte"),
-        (&*long, "c", "id.name has 513 bytes; at most 512 are allowed"),
+        (&*long, "c", "election name has 513 bytes; at most 512 are allowed"),
         (NAME, &*long, "candidate has 513 bytes; at most 512 are allowed"),
         (NAME, "a\nb", "candidate has the control character U+000A at byte 1; remove it"),
     ] {
@@ -366,7 +366,7 @@ async fn errors_have_their_codes_and_a_sentence() {
     // A watch is refused on its stream.
     let mut refused = node.watch_for("", Context::default()).await;
     let (code, message) = status(refused.try_next().await);
-    assert_eq!((code, &*message), (Code::INVALID_ARGUMENT, "id.name is empty; give it at least one byte"));
+    assert_eq!((code, &*message), (Code::INVALID_ARGUMENT, "election name is empty; give it at least one byte"));
     assert_eq!(node.term().await, r#"t2 "c1" []"#, "the connection goes on");
 }
 
