@@ -11,6 +11,8 @@
 #[allow(unreachable_pub, reason = "the tests plant them through `internals`")]
 pub mod canary;
 mod command;
+#[cfg(feature = "failpoints")]
+mod failpoint;
 mod follower;
 mod handover;
 mod mailbox;
@@ -20,6 +22,9 @@ mod state;
 mod turn;
 mod watch;
 mod writer;
+
+#[cfg(feature = "failpoints")]
+use failpoint::failpoint;
 
 pub(crate) use command::{Act, Command, Member, Work};
 pub(crate) use follower::Slot;

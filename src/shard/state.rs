@@ -168,6 +168,8 @@ impl State {
         rule: &Rule<'_>,
         rules: &Rules,
     ) -> Result<Option<Arc<Term>>, Error> {
+        #[cfg(feature = "failpoints")]
+        super::failpoint(rule);
         let Some(effect) = election::apply(now, rule, &rules.bounds())? else { return Ok(None) };
         let next = Arc::new(effect.term);
         if matches!(rule, Rule::Delete) {
