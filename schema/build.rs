@@ -1,7 +1,19 @@
-//! Compiles the schemas of `../proto` with protox, which needs no protoc on the machine.
+//! Compiles the schemas of `../proto` with generators that need no protoc on the machine.
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = "../proto";
+use std::error::Error;
+
+const ROOT: &str = "../proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={ROOT}");
+    messages()?;
+    #[cfg(feature = "ttrpc-client")]
+    clients()?;
+    Ok(())
+}
+
+/// prost's messages.
+fn messages() -> Result<(), Box<dyn Error>> {
     let files = [
         "runtime/v1/runtime.proto",
         "runtime/election/v1/elections.proto",
@@ -11,8 +23,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "atomix/leader/latch.proto",
         "ttrpc/request.proto",
     ];
-    println!("cargo::rerun-if-changed={root}");
-    let set = protox::compile(files, [root])?;
+    let set = protox::compile(files, [ROOT])?;
     prost_build::Config::new().include_file("_all.rs").compile_fds(set)?;
+    Ok(())
+}
+
+/// The election services' clients as the `ttrpc` crate makes them, with messages of their own.
+#[cfg(feature = "ttrpc-client")]
+fn clients() -> Result<(), Box<dyn Error>> {
+    let folder = std::path::Path::new(&std::env::var("OUT_DIR")?).join("ttrpc");
+    std::fs::create_dir_all(&folder)?;
+    let files = [
+        "runtime/v1/runtime.proto",
+        "runtime/election/v1/elections.proto",
+        "runtime/election/v1/election.proto",
+    ];
+    ttrpc_codegen::Codegen::new()
+        .out_dir(&folder)
+        .include(ROOT)
+        .inputs(files.map(|file| format!("{ROOT}/{file}")))
+        .rust_protobuf()
+        .customize(ttrpc_codegen::Customize { async_all: true, ..Default::default() })
+        .run()?;
+    // The generator's own list leaves out the services.
+    let modules = ["runtime", "election", "election_ttrpc", "elections", "elections_ttrpc"];
+    let list: String = modules.iter().map(|name| format!("pub mod {name};\n")).collect();
+    std::fs::write(folder.join("mod.rs"), list)?;
     Ok(())
 }

@@ -3,8 +3,13 @@
 //! Each decoder's result comes out as plain owned facts, so that its own types stay private; a refusal
 //! comes out as the sentence that a caller would be told.
 
+mod held;
+
+pub use self::held::{Ask, Desk, HeldLog, OnCommit, Slip, StateFacts};
 #[cfg(feature = "server")]
 pub use crate::server::LooseConnection;
+#[cfg(feature = "failpoints")]
+pub use crate::shard::canary;
 
 use crate::wire::election_v1::{
     CandidateRequest, CreateRequest, NamedRequest, Tags, TermMessage, put_term_reply, term_body,

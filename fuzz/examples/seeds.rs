@@ -5,6 +5,9 @@
 use std::path::Path;
 use std::{fs, io};
 
+use tenure::internals as ours;
+use tenure_fuzz::connection::{call, frame};
+
 type Seed = (&'static str, Vec<u8>);
 
 fn main() -> io::Result<()> {
@@ -15,6 +18,7 @@ fn main() -> io::Result<()> {
         ("named_request", [named_requests(), any_message()].concat()),
         ("candidate_request", [candidate_requests(), any_message()].concat()),
         ("create_request", [create_requests(), any_message()].concat()),
+        ("connection", connections()),
         ("term_message", [term_messages(), any_message()].concat()),
     ] {
         let folder = corpus.join(target);
@@ -135,6 +139,65 @@ fn term_messages() -> Vec<Seed> {
         ("not_utf8", b"\x0a\x03\x1a\x01\xff"),
         ("cut_short", b"\x0a\x12\x08\x03\x12\x06node-a\x1a\x02c2"),
     ])
+}
+
+/// Whole conversations. The byte before each chooses the pieces.
+fn connections() -> Vec<Seed> {
+    let on = |stream, method: &str, name: &str, candidate: &str| {
+        let (name, candidate) = (name.to_owned(), candidate.to_owned());
+        call(stream, method, ours::encode_candidate(&ours::CandidateFacts { name, candidate }))
+    };
+    let of = |stream, method: &str, name: &str| {
+        call(stream, method, ours::encode_named(&ours::NamedFacts { name: name.to_owned() }))
+    };
+    let create = ours::CreateFacts { name: "e".into(), tags: vec!["t".into()] };
+    let create = call(1, "Create", ours::encode_create(&create));
+    let changes = ["Anoint", "Promote", "Demote", "Evict", "Withdraw"];
+    let changes = (0..).zip(changes).map(|(n, method)| on(21 + 2 * n, method, "e", "b"));
+    let conversation = [
+        create,
+        of(3, "Watch", "e"),
+        of(5, "GetTerm", "e"),
+        on(7, "Enter", "e", "a"),
+        on(9, "Enter", "e", "b"),
+        changes.collect::<Vec<_>>().concat(),
+        of(11, "GetTerm", "e"),
+        of(13, "Close", "e"),
+    ]
+    .concat();
+    let pipelined = |count| (0..count).map(|n| on(1 + 2 * n, "Enter", "e", "a"));
+    let watches = (0..12).map(|n| of(1 + 2 * n, "Watch", "e")).collect::<Vec<_>>().concat();
+    let mut absurd = frame(1, 1, 0, b"");
+    absurd[..4].copy_from_slice(&[0, 0xff, 0xff, 0xff]);
+    vec![
+        ("empty", vec![]),
+        ("conversation", conversation.clone()),
+        ("truncated", conversation[..conversation.len() - 5].to_vec()),
+        ("oversize", [frame(1, 1, 0, &[0; 1025]), of(3, "GetTerm", "e")].concat()),
+        ("oversize_data", [of(1, "Watch", "e"), frame(1, 3, 0, &[0; 2000])].concat()),
+        ("absurd_length", [absurd, of(3, "GetTerm", "e")].concat()),
+        ("length_16m", [b"\x01\0\0\0\0\0\0\x01\x01\0".to_vec(), vec![0; 20]].concat()),
+        ("even_id", [of(1, "GetTerm", "e"), of(2, "GetTerm", "e")].concat()),
+        ("id_in_use", [of(1, "Watch", "e"), of(1, "GetTerm", "e")].concat()),
+        ("id_reused", [of(1, "GetTerm", "e"), of(1, "GetTerm", "e")].concat()),
+        ("pipelined", pipelined(40).collect::<Vec<_>>().concat()),
+        ("watches_too_many", watches),
+        ("watch_cancelled", [of(1, "Watch", "e"), frame(1, 3, 5, b"")].concat()),
+        ("watch_then_close", [of(1, "Watch", "e"), of(3, "Close", "e")].concat()),
+        ("data_for_nobody", [frame(9, 3, 5, b""), frame(9, 3, 0, b"x")].concat()),
+        ("unknown_types", [frame(1, 9, 0, b"x"), frame(1, 2, 7, b""), frame(3, 0, 255, b"")].concat()),
+        ("unknown_method", of(1, "Abdicate", "e")),
+        ("undecodable", [frame(1, 1, 0, b"\xff\xff"), call(3, "Enter", vec![0x0a, 0x7f])].concat()),
+        ("names", [of(1, "GetTerm", ""), of(3, "GetTerm", &"n".repeat(65)), on(5, "Enter", "e", "\u{7}")].concat()),
+        ("http1", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        ("http1_slow", b"GE".to_vec()),
+        ("http2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        ("tls", b"\x16\x03\x01\x02\x00\x01".to_vec()),
+        ("redis", b"*1\r\n$4\r\nPING\r\n".to_vec()),
+    ]
+    .into_iter()
+    .map(|(name, bytes)| (name, [&[7], &bytes[..]].concat()))
+    .collect()
 }
 
 fn seeds(table: &[(&'static str, &[u8])]) -> Vec<Seed> {

@@ -1,6 +1,8 @@
 //! What each fuzz target checks: our decoder and prost's, given the same bytes, both refuse them or
 //! both see the same message, and both write that message the same way.
 //!
+//! `connection` is apart: it needs the server, and has no other decoder to agree with.
+//!
 //! The targets are plain functions that panic when the two disagree. `tests/wire_corpus.rs` and
 //! `tests/wire_against_prost.rs` of the main crate take in this file and call them too.
 
@@ -12,10 +14,14 @@ use tenure_schema::atomix::runtime::election::v1 as theirs;
 use tenure_schema::atomix::runtime::v1::PrimitiveId;
 use tenure_schema::ttrpc;
 
+#[cfg(feature = "server")]
+#[allow(unreachable_pub, dead_code, reason = "the tests take in this file, each for a part of it")]
+pub mod connection;
+
 /// A target: the name of its file and of its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target. `connection` is to come.
+/// The targets for decoders.
 pub const TARGETS: [Target; 6] = [
     ("frame", frame),
     ("envelope", envelope),

@@ -15,6 +15,7 @@ pub struct LooseConnection {
     conn: Conn,
     outbox: Arc<Outbox>,
     next: Next,
+    requests: u64,
 }
 
 impl LooseConnection {
@@ -29,7 +30,7 @@ impl LooseConnection {
             cache_rules: Arc::from([]),
         };
         let conn = Conn::new(engine.clone(), outbox.clone(), 1, Arc::new(terms), now);
-        Self { conn, outbox, next: Next::Keep }
+        Self { conn, outbox, next: Next::Keep, requests: 0 }
     }
 
     /// The peer sent `bytes`.
@@ -89,6 +90,22 @@ impl LooseConnection {
     /// The server drains.
     pub fn drain(&mut self) {
         self.conn.drain();
+    }
+
+    /// True if there is something to fetch from the engine.
+    pub fn has_mail(&self) -> bool {
+        self.outbox.len() > 0
+    }
+
+    /// Requests read until now.
+    pub fn requests(&mut self) -> u64 {
+        self.requests += self.conn.take_tally().requests;
+        self.requests
+    }
+
+    /// Bytes of input that wait to be used.
+    pub fn held(&self) -> usize {
+        self.conn.held()
     }
 
     /// Why it ends, once it does.

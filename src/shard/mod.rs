@@ -7,7 +7,12 @@
 //! Reading order: `command` (what can be asked), `mailbox` (who runs it), `state` (what it does),
 //! `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and `reply`.
 
+#[cfg(feature = "failpoints")]
+#[allow(unreachable_pub, reason = "the tests plant them through `internals`")]
+pub mod canary;
 mod command;
+#[cfg(feature = "failpoints")]
+mod failpoint;
 mod follower;
 mod handover;
 mod mailbox;
@@ -17,6 +22,9 @@ mod state;
 mod turn;
 mod watch;
 mod writer;
+
+#[cfg(feature = "failpoints")]
+use failpoint::failpoint;
 
 pub(crate) use command::{Act, Command, Member, Work};
 pub(crate) use follower::Slot;

@@ -2,12 +2,12 @@
 
 mod args;
 mod ask;
+mod log;
 mod output;
 mod serve;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tenure::Code;
 
 use args::{Args, Command};
@@ -25,7 +25,7 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     let done = match args.command {
         Command::Serve(serve) => serve::run(&serve).map(|()| Exit::Ok),
         Command::Ask(ask) => ask::run(&ask),

@@ -1,24 +1,25 @@
 //! `tenure serve`: an engine, a server in front of it, and an orderly end.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::process;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tenure::client::Address;
 use tenure::{Engine, Server};
-use tracing_subscriber::EnvFilter;
 
 use crate::Exit;
-use crate::args::{Format, Serve};
+use crate::args::Serve;
+use crate::log::Log;
 
 pub(crate) fn run(serve: &Serve) -> Result<()> {
-    log_to_stderr(serve)?;
+    let _log = Log::start(&serve.log_level, serve.log_format)?;
     stop_on_panic();
     refuse_to_expose(serve)?;
     // Registered before anything listens, so that an early signal drains too.
@@ -90,24 +91,18 @@ fn refuse_to_expose(serve: &Serve) -> Result<()> {
     Ok(())
 }
 
-fn log_to_stderr(serve: &Serve) -> Result<()> {
-    let filter = EnvFilter::try_new(&serve.log_level)
-        .with_context(|| format!("--log-level {:?} is not a filter", serve.log_level))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    match serve.log_format {
-        Format::Text => log.init(),
-        Format::Json => log.json().init(),
-    }
-    Ok(())
-}
-
 /// A server that lost a thread is half alive: better none, and another takes over.
 fn stop_on_panic() {
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // Standard error may be full with nobody to read it, and it must not hold up the end.
+        let watchdog = thread::Builder::new().spawn(|| {
+            thread::sleep(Duration::from_secs(1));
+            process::exit(Exit::InternalFault as i32);
+        });
+        if watchdog.is_err() {
+            process::exit(Exit::InternalFault as i32);
+        }
         say(panic);
         eprintln!("tenure: stopping after an internal fault; please report the lines above");
         process::exit(Exit::InternalFault as i32);

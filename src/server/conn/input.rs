@@ -71,6 +71,11 @@ impl Input {
         !self.held.is_empty()
     }
 
+    #[cfg(feature = "internals")]
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     pub(super) fn hold(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }

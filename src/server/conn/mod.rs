@@ -373,6 +373,12 @@ impl Conn {
         self.output.return_room(spares);
     }
 
+    /// Bytes of input that wait to be used.
+    #[cfg(feature = "internals")]
+    pub(crate) fn held(&self) -> usize {
+        self.input.held()
+    }
+
     /// What was counted since the last time.
     pub(crate) fn take_tally(&mut self) -> Tally {
         mem::take(&mut self.tally)

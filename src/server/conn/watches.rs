@@ -7,6 +7,8 @@ use super::streams::{About, Kind};
 use super::{Conn, End};
 use crate::error::Error;
 use crate::service::Body;
+#[cfg(feature = "failpoints")]
+use crate::shard::canary;
 use crate::wire::envelope;
 
 impl Conn {
@@ -45,6 +47,11 @@ impl Conn {
     fn say_newest(&mut self, about: About) -> bool {
         let Some(Kind::Watch(watch)) = self.streams.find(about) else { return true };
         if !self.output.has_left(watch.said) {
+            #[cfg(feature = "failpoints")]
+            if canary::sings(canary::Canary::LastStateDropped) {
+                watch.queued = false;
+                return true;
+            }
             return false;
         }
         watch.queued = false;

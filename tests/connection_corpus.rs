@@ -1,0 +1,39 @@
+//! The corpus of the fuzz target `connection`, replayed as an ordinary test.
+
+use std::fs;
+use std::path::Path;
+
+#[allow(unreachable_pub, dead_code)] // it belongs to a crate of its own too
+#[path = "../fuzz/src/connection.rs"]
+mod fuzz;
+
+fn inputs() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/connection");
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() > 20, "only {} seeds", paths.len());
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+#[test]
+fn a_connection_takes_its_corpus() {
+    inputs().iter().for_each(|input| fuzz::connection(input));
+}
+
+/// W1 and W8: any cut, in many ways of falling to pieces.
+#[test]
+fn w8_every_cut_and_many_ways_to_fall_to_pieces() {
+    for input in inputs() {
+        for cut in (1..input.len().min(400)).step_by(3) {
+            fuzz::connection(&input[..cut]);
+        }
+        let mut input = input;
+        for pieces in 0..40 {
+            if let Some(first) = input.first_mut() {
+                *first = pieces;
+            }
+            fuzz::connection(&input);
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! Faults that only a process of its own can show, each named after its row in the list of faults,
+//! each with a bystander who has to be served throughout.
+
+mod support;
+
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+use support::{
+    Bystander, PATIENCE, Running, Server, connect, descriptors, end, eventually, processor_time,
+    raw, resident, tenure,
+};
+use tenure::{Engine, Error};
+
+const MIB: u64 = 1 << 20;
+/// A bystander's round of three calls, on a machine that is busy with other tests.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// A socket that the kernel buffers as little for as it can: stalled at once.
+fn narrow(address: &str) -> TcpStream {
+    let address: SocketAddr = address.parse().unwrap();
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(1).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn open(address: &str) -> TcpStream {
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+}
+
+/// `tenure serve` under a shell's `ulimit`.
+fn limited(limit: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit {limit} && exec \"$0\" serve \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_tenure")]);
+    command.env_remove("RUST_LOG").env_remove("TENURE_SERVER").stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn c5_out_of_descriptors() {
+    let server = Server::start_by(limited("-n 64"), "--reactors 1");
+    let pid = server.process.id();
+    let bystander = Bystander::of(server.address());
+    let idle = descriptors(pid);
+    let mut early = open(server.address());
+
+    // More than it can hold. Each is taken, refused or closed, and none leaves it spinning.
+    let many: Vec<TcpStream> = (0..200).map(|_| open(server.address())).collect();
+    eventually("it runs out", || descriptors(pid) >= 62);
+    let before = processor_time(pid);
+    let watched = Instant::now();
+    let mut refused = 0;
+    let mut served = 0;
+    for mut peer in &many {
+        let mut bytes = Vec::new();
+        raw::put_change(&mut bytes, 1, "Promote", "jobs", "nobody");
+        // One that was sent away already may not even take the request.
+        let _sent_away = peer.write_all(&bytes);
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        match raw::read_frame(&mut peer) {
+            Some(frame) => served += usize::from(frame.kind == raw::RESPONSE),
+            None => refused += 1,
+        }
+    }
+    assert!(served > 0 && refused > 0, "{served} served, {refused} refused");
+    assert_eq!(served + refused, 200);
+    // What the bystander takes is in it too: three calls a millisecond at most.
+    let spent = processor_time(pid) - before;
+    assert!(spent < watched.elapsed().mul_f64(0.7) + Duration::from_millis(200), "{spent:?}");
+
+    // Who was in before is served, and the log is not flooded.
+    let mut bytes = Vec::new();
+    raw::put_change(&mut bytes, 1, "Enter", "jobs", "a");
+    early.write_all(&bytes).unwrap();
+    assert_eq!(raw::read_frame(&mut early).unwrap().kind, raw::RESPONSE);
+    server.process.err.find("no descriptor is free");
+
+    drop(many);
+    eventually("the descriptors are given back", || descriptors(pid) <= idle + 1);
+    let client = server.client();
+    assert_eq!(client.term("jobs").unwrap().leader.as_deref(), Some("a"));
+    bystander.was_served_within(PROMPT);
+
+    // At rest again it takes nothing.
+    let before = processor_time(pid);
+    thread::sleep(Duration::from_millis(500));
+    let spent = processor_time(pid) - before;
+    assert!(spent < Duration::from_millis(100), "{spent:?} at rest");
+}
+
+/// Out of descriptors, with nobody coming or going: the time it spends is the test of a spin.
+#[test]
+fn c5_no_spin_while_descriptors_are_out() {
+    let server = Server::start_by(limited("-n 40"), "--reactors 1");
+    let pid = server.process.id();
+    let many: Vec<TcpStream> = (0..100).map(|_| open(server.address())).collect();
+    eventually("it runs out", || descriptors(pid) >= 38);
+    server.process.err.find("no descriptor is free");
+    let before = processor_time(pid);
+    thread::sleep(Duration::from_secs(1));
+    let spent = processor_time(pid) - before;
+    assert!(spent < Duration::from_millis(250), "{spent:?} of one second");
+    drop(many);
+    eventually("it recovers", || descriptors(pid) < 20);
+    assert_eq!(server.client().term("jobs").unwrap().number, 0);
+}
+
+/// Ends within the time, with that code.
+#[track_caller]
+fn ends(server: &mut Server, within: Duration, code: i32) {
+    let since = Instant::now();
+    let status = server.process.wait();
+    assert_eq!(status.code(), Some(code), "{status:?}\n{}", server.process.err.rest());
+    assert!(since.elapsed() < within, "{:?}", since.elapsed());
+}
+
+#[test]
+fn p5_sigterm_drains() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start("");
+        let bystander = server.client();
+        let watcher = server.client();
+        let mut watch = watcher.watch("jobs").unwrap();
+        let holder = server.client();
+        assert_eq!(holder.enter("jobs", "a").unwrap().number, 1);
+        assert_eq!(watch.next().unwrap().unwrap().leader.as_deref(), Some("a"));
+        // Served up to the signal, and what was answered stays answered.
+        for n in 1..=100 {
+            assert_eq!(bystander.enter("bystander", "b").unwrap().number, n);
+            assert_eq!(bystander.withdraw("bystander", "b").unwrap().leader, None);
+        }
+
+        server.process.signal(signal);
+        let ended = watch.find_map(Result::err).expect("it ends with an error");
+        match ended {
+            tenure::client::ClientError::Refused { code: 14, message } => {
+                assert_eq!(message, "the server is draining; connect to it again when it is back");
+            }
+            other => panic!("not UNAVAILABLE: {other:?}"),
+        }
+        // Clients that do not go by themselves do not hold it up.
+        ends(&mut server, Duration::from_secs(10), 0);
+        assert!(holder.term("jobs").is_err(), "it is gone");
+        TcpStream::connect(server.address()).expect_err("nobody listens");
+    }
+}
+
+/// Somebody who never reads, in the middle of a frame: the drain ends all the same.
+#[test]
+fn p5_sigterm_drains_past_the_stuck() {
+    let mut server = Server::start("--drain 1s");
+    let mut stuck = narrow(server.address());
+    let mut bytes = Vec::new();
+    raw::put_watch(&mut bytes, 1, "jobs");
+    bytes.extend_from_slice(&[0, 0, 1, 0, 0, 0]);
+    stuck.write_all(&bytes).unwrap();
+    raw::churn(open(server.address()), "jobs", &"a".repeat(500), 2_000);
+    server.process.signal(Signal::TERM);
+    ends(&mut server, Duration::from_secs(10), 0);
+}
+
+#[test]
+fn p5_second_signal_at_once() {
+    let mut server = Server::start("--drain 1h");
+    // Its replies find no reader, so the drain has to wait for it.
+    let mut stuck = narrow(server.address());
+    let client = server.client();
+    let name = "n".repeat(500);
+    for n in 0..200 {
+        client.enter("wide", &format!("{name}{n}")).unwrap();
+    }
+    let mut bytes = Vec::new();
+    (0..50).for_each(|n| raw::put_change(&mut bytes, 2 * n + 1, "Promote", "wide", "nobody"));
+    stuck.write_all(&bytes).unwrap();
+    let bystander = Bystander::of(server.address());
+    bystander.was_served_within(PROMPT);
+
+    server.process.signal(Signal::TERM);
+    server.process.err.find("a second signal ends at once");
+    thread::sleep(Duration::from_millis(300));
+    assert!(!server.process.is_over(), "it waits for the stuck one");
+    server.process.signal(Signal::TERM);
+    ends(&mut server, Duration::from_secs(2), 1);
+}
+
+#[test]
+fn p6_panic_in_a_turn_stops_the_process() {
+    let mut server = Server::start("");
+    let bystander = server.client();
+    assert_eq!(bystander.enter("bystander", "b").unwrap().number, 1);
+    let mut watch = bystander.watch("bystander").unwrap();
+    watch.next().unwrap().unwrap();
+    let client = server.client();
+    client.enter("jobs", "failpoint:panic").expect_err("nobody is left to answer");
+    ends(&mut server, Duration::from_secs(5), 70);
+    let said = server.process.err.rest();
+    assert!(said.contains("panicked at src/shard/failpoint.rs"), "{said}");
+    assert!(said.contains("tenure: stopping after an internal fault; please report"), "{said}");
+    // Never half alive: the others are cut off, not left waiting.
+    watch.next().expect("the end is told").expect_err("as an error");
+    bystander.term("bystander").expect_err("it is gone");
+}
+
+/// As above, with a standard error that nobody reads: what is to be said must not hold up the end.
+#[test]
+fn p6_panic_with_nobody_to_tell() {
+    let mut child = serve_unread("--log-level trace");
+    fill(child.address.as_str());
+    let client = connect(&child.address);
+    client.enter("jobs", "failpoint:panic").expect_err("nobody is left to answer");
+    assert_eq!(support::wait(&mut child.process).code(), Some(70));
+}
+
+/// The library has no process to stop: the shard says so, and the others go on.
+#[test]
+fn p6_panic_in_a_turn_stops_its_shard_alone() {
+    let shards = std::num::NonZeroUsize::new(4).unwrap();
+    let engine = Engine::builder().shards(shards).open().unwrap();
+    let session = engine.session().unwrap();
+    let doomed = engine.election("doomed").unwrap();
+    assert_eq!(doomed.enter(&session, "before").unwrap().number(), 1);
+
+    // Others wait at the same shard while it happens; nobody may be left waiting for ever.
+    let (done, all) = channel();
+    let enterers: Vec<_> = (0..8)
+        .map(|n| {
+            let (doomed, engine, done) = (doomed.clone(), engine.clone(), done.clone());
+            thread::spawn(move || {
+                let session = engine.session().unwrap();
+                let mut outcome = Ok(());
+                while outcome.is_ok() {
+                    outcome = doomed.enter(&session, &format!("c{n}")).map(drop);
+                    outcome = outcome.and_then(|()| doomed.evict(&format!("c{n}")).map(drop));
+                }
+                done.send(outcome).unwrap();
+            })
+        })
+        .collect();
+    let panicking = {
+        let (doomed, engine) = (doomed.clone(), engine.clone());
+        thread::spawn(move || {
+            let session = engine.session().unwrap();
+            doomed.enter(&session, "failpoint:panic").map(drop)
+        })
+    };
+    // The panic comes out in whichever thread was the shard's writer.
+    let asked = panicking.join();
+    if let Ok(outcome) = asked {
+        assert!(matches!(outcome, Err(Error::ShardStopped { .. })), "{outcome:?}");
+    }
+    let panicked = enterers.into_iter().map(|it| it.join()).filter(Result::is_err).count();
+    drop(done);
+    let told: Vec<_> = all.iter().collect();
+    assert_eq!(told.len() + panicked, 8, "everybody comes back");
+    for outcome in told {
+        assert!(matches!(outcome, Err(Error::ShardStopped { .. })), "{outcome:?}");
+    }
+
+    let error = doomed.enter(&session, "after").expect_err("it stays stopped");
+    let Error::ShardStopped { shard } = error else { panic!("{error}") };
+    assert!(error.to_string().contains("restart the process"), "{error}");
+    assert!(doomed.term().number() >= 1, "what was published can still be read");
+
+    let mut others = 0;
+    for n in 0..64 {
+        let election = engine.election(&format!("other{n}")).unwrap();
+        match election.enter(&session, "c") {
+            Ok(term) => {
+                assert_eq!((term.number(), term.leader()), (1, Some("c")));
+                others += 1;
+            }
+            Err(error) => assert_eq!(error, Error::ShardStopped { shard }),
+        }
+    }
+    assert!((32..64).contains(&others), "{others} of 64 elections are in the three other shards");
+}
+
+/// A server whose standard error is a full pipe, or will be: its reader never reads.
+struct Unread {
+    process: std::process::Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
+fn serve_unread(args: &str) -> Unread {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = folder.path().join("ports");
+    let mut command = tenure(["serve", "--memory", "--listen", "127.0.0.1:0", "--ports-file"]);
+    command.arg(&ports).args(support::words(args)).stdout(Stdio::null()).stderr(Stdio::piped());
+    let process = command.spawn().unwrap();
+    eventually("it listens", || ports.exists());
+    let address = std::fs::read_to_string(&ports).unwrap().trim().to_owned();
+    Unread { process, address, _folder: folder }
+}
+
+/// Makes a server at log level trace write more than a pipe and the log's own room hold.
+fn fill(address: &str) {
+    for _ in 0..4_000 {
+        // Each is a line at the level debug.
+        drop(TcpStream::connect(address).unwrap());
+    }
+}
+
+#[test]
+fn p7_log_sink_blocks() {
+    let mut child = serve_unread("--log-level trace");
+    let bystander = Bystander::of(&child.address);
+    fill(&child.address);
+    let client = connect(&child.address);
+    for n in 1..=100 {
+        assert_eq!(client.enter("jobs", "a").unwrap().number, n);
+        client.withdraw("jobs", "a").unwrap();
+    }
+    bystander.was_served_within(PROMPT);
+
+    // Read at last, the log says what it lost.
+    let err = child.process.stderr.take().unwrap();
+    let (seen, dropped) = channel();
+    thread::spawn(move || {
+        use std::io::BufRead;
+        for line in BufReader::new(err).lines().map_while(Result::ok) {
+            if line.contains("log lines were dropped: standard error took no more") {
+                let _found = seen.send(line);
+            }
+        }
+    });
+    let line = dropped.recv_timeout(PATIENCE).expect("the loss is told");
+    assert!(line.contains("lines="), "{line}");
+    assert!(client.term("jobs").is_ok());
+}
+
+#[test]
+fn p7_log_sink_blocks_and_the_drain_goes_on() {
+    let mut child = serve_unread("--log-level trace --drain 1s");
+    fill(&child.address);
+    let pid = rustix::process::Pid::from_child(&child.process);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(support::wait(&mut child.process).code(), Some(0));
+}
+
+#[test]
+fn c6_watcher_that_never_reads() {
+    let server = Server::start("");
+    let pid = server.process.id();
+    let bystander = Bystander::of(server.address());
+    let mut stalled = narrow(server.address());
+    let mut bytes = Vec::new();
+    raw::put_watch(&mut bytes, 1, "jobs");
+    stalled.write_all(&bytes).unwrap();
+
+    // Some first, so that what is measured is not the server's warming up.
+    let mut quick = open(server.address());
+    raw::churn(&mut quick, "jobs", "a", 2_000);
+    let before = resident(pid);
+    raw::churn(&mut quick, "jobs", "a", 100_000);
+    let grown = resident(pid).saturating_sub(before);
+    assert!(grown < 4 * MIB, "{grown} bytes for 100,000 changes that nobody read");
+
+    let term = connect(server.address()).enter("jobs", "last").unwrap();
+    let mut stalled = BufReader::new(stalled);
+    let mut read = 0_u64;
+    let mut number = 0;
+    loop {
+        let seen = raw::term(&raw::read_frame(&mut stalled).expect("it ends at the newest"));
+        read += 1;
+        assert!(seen.term >= number, "never back");
+        number = seen.term;
+        if seen.leader == "last" {
+            assert_eq!(seen.term, term.number);
+            break;
+        }
+    }
+    assert!(read < 51_000, "{read} of 102,000 states were kept for it");
+    bystander.was_served_within(PROMPT);
+}
+
+#[test]
+fn c6_ten_thousand_stalled_watches() {
+    const CONNECTIONS: u32 = 10;
+    const EACH: u32 = 1_000;
+    let server = Server::start("");
+    let pid = server.process.id();
+    let mut quick = open(server.address());
+    raw::churn(&mut quick, "jobs", "a", 10_000);
+    let bystander = Bystander::of(server.address());
+    let before = resident(pid);
+
+    let stalled: Vec<TcpStream> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut socket = narrow(server.address());
+            let mut bytes = Vec::new();
+            (0..EACH).for_each(|n| raw::put_watch(&mut bytes, 2 * n + 1, "jobs"));
+            socket.write_all(&bytes).unwrap();
+            socket
+        })
+        .collect();
+    // All of them stand once the last one on each connection has spoken, which is read by nobody;
+    // the changes come in the meantime.
+    raw::churn(&mut quick, "jobs", "a", 300);
+    let opened = resident(pid).saturating_sub(before);
+    raw::churn(&mut quick, "jobs", "a", 300);
+    let after = resident(pid).saturating_sub(before);
+    let per_watch = after / u64::from(CONNECTIONS * EACH);
+    println!("10,000 watches: {opened} bytes, after more changes {after}, {per_watch} for each");
+    assert!(per_watch < 2_048, "{per_watch} bytes for a watch");
+    assert!(after < opened + 4 * MIB, "{opened} grew to {after}");
+
+    let last = connect(server.address());
+    let term = last.enter("jobs", "last").unwrap();
+    for socket in stalled {
+        let mut socket = BufReader::new(socket);
+        let mut waiting = EACH;
+        while waiting > 0 {
+            let frame = raw::read_frame(&mut socket).expect("each ends at the newest");
+            let seen = raw::term(&frame);
+            if seen.leader == "last" {
+                assert_eq!(seen.term, term.number);
+                waiting -= 1;
+            }
+        }
+    }
+    bystander.was_served_within(PROMPT);
+}
+
+/// Begins a frame and waits to be killed: run by the test below in a process of its own.
+#[test]
+#[ignore = "a helper of w1_dies_in_the_middle_of_a_frame"]
+fn dies_in_the_middle_of_a_frame() {
+    let Ok(address) = std::env::var("TENURE_TEST_ADDRESS") else { return };
+    let cut: usize = std::env::var("TENURE_TEST_CUT").unwrap().parse().unwrap();
+    let mut socket = open(&address);
+    let mut bytes = Vec::new();
+    raw::put_change(&mut bytes, 1, "Enter", "jobs", "victim");
+    socket.write_all(&bytes).unwrap();
+    raw::read_frame(&mut socket).expect("the first one is answered");
+    bytes.clear();
+    raw::put_change(&mut bytes, 3, "Evict", "jobs", "heir");
+    socket.write_all(&bytes[..cut.min(bytes.len() - 1)]).unwrap();
+    println!("\nhalf way");
+    thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn w1_dies_in_the_middle_of_a_frame() {
+    let server = Server::start("");
+    let bystander = Bystander::of(server.address());
+    for (n, cut) in [1_usize, 4, 9, 10, 11, 40, usize::MAX].into_iter().enumerate() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "dies_in_the_middle_of_a_frame", "--ignored", "--nocapture"])
+            .env("TENURE_TEST_ADDRESS", server.address())
+            .env("TENURE_TEST_CUT", cut.to_string());
+        let mut victim = Running::start(&mut command);
+        victim.out.find("half way");
+        let heir = server.client();
+        let term = heir.enter("jobs", "heir").unwrap();
+        assert_eq!(term.leader.as_deref(), Some("victim"));
+        let mut watch = heir.watch("jobs").unwrap();
+        victim.signal(Signal::KILL);
+        victim.wait();
+        let passed = watch.find_map(|it| {
+            let term = it.unwrap();
+            (term.leader.as_deref() == Some("heir")).then_some(term)
+        });
+        let passed = passed.expect("the place passes on");
+        assert_eq!(passed.number, 2 * n as u64 + 2, "one term for each, and no Evict: {cut}");
+        assert!(passed.candidates.is_empty());
+        heir.withdraw("jobs", "heir").unwrap();
+    }
+    bystander.was_served_within(PROMPT);
+}
+
+#[test]
+fn q2_one_hot_election_beside_many_quiet_ones() {
+    let server = Server::start("");
+    let pid = server.process.id();
+    let quiet: Vec<_> = (0..50).map(|n| (server.client(), format!("quiet{n}"))).collect();
+    for (client, name) in &quiet {
+        assert_eq!(client.enter(name, "q").unwrap().number, 1);
+    }
+    raw::churn(open(server.address()), "hot", "warm", 10_000);
+    let before = resident(pid);
+    let bystander = Bystander::of(server.address());
+
+    let hot: Vec<_> = (0..4)
+        .map(|n| {
+            let socket = open(server.address());
+            thread::spawn(move || raw::churn(socket, "hot", &format!("h{n}"), 50_000))
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    let mut rounds = 0;
+    while hot.iter().any(|it| !it.is_finished()) {
+        for (client, name) in &quiet {
+            let since = Instant::now();
+            assert_eq!(client.term(name).unwrap().number, 1);
+            assert_eq!(client.promote(name, "q").unwrap().number, 1);
+            slowest = slowest.max(since.elapsed());
+        }
+        rounds += 1;
+    }
+    hot.into_iter().for_each(|it| it.join().unwrap());
+    assert!(rounds > 0);
+    assert!(slowest < PROMPT, "{slowest:?} for a quiet election");
+    bystander.was_served_within(PROMPT);
+    let grown = resident(pid).saturating_sub(before);
+    assert!(grown < 16 * MIB, "{grown} bytes for 200,000 changes of one election");
+    let hot = connect(server.address()).term("hot").unwrap();
+    assert_eq!((hot.leader, hot.candidates.len()), (None, 0), "each came and went");
+}
+
+/// Bytes of a frame, then silence: who died is not waited for.
+#[test]
+fn c1_slowloris() {
+    let server = Server::start("");
+    let bystander = Bystander::of(server.address());
+    let mut slow: Vec<TcpStream> = (0..50).map(|_| open(server.address())).collect();
+    for peer in &mut slow {
+        peer.write_all(&[0, 0, 1, 0, 0, 0, 0]).unwrap();
+    }
+    let since = Instant::now();
+    for peer in &mut slow {
+        let end = peer.read(&mut [0; 1]);
+        assert!(matches!(end, Ok(0)), "{end:?}");
+    }
+    let took = since.elapsed();
+    assert!((Duration::from_secs(8)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    bystander.was_served_within(PROMPT);
+}
