@@ -1,5 +1,7 @@
 //! Every bound in one place, with its unit, and how the bounds hang together.
 
+use crate::error::Error;
+
 /// The bounds of an engine and its server. The defaults are the documented ones.
 ///
 /// ```
@@ -47,6 +49,27 @@ impl Limits {
         output_pause_bytes: 1 << 20,
         output_bytes: 8 << 20,
     };
+}
+
+impl Limits {
+    /// Whether the bounds hang together.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let wrong = |setting, why: &str| Err(Error::InvalidSetting { setting, why: why.into() });
+        match self {
+            it if it.name_bytes == 0 => wrong("name_bytes", "give at least 1"),
+            it if it.streams == 0 => wrong("streams", "give at least 1, or nothing is answered"),
+            it if it.frame_bytes == 0 || it.frame_bytes >= FRAME_CLOSE_BYTES => {
+                wrong("frame_bytes", "give at least 1 and less than 16 MiB")
+            }
+            it if it.output_pause_bytes >= it.output_bytes => {
+                wrong("output_pause_bytes", "give less than output_bytes")
+            }
+            it if it.candidate_bytes > u32::MAX as usize => {
+                wrong("candidate_bytes", "give less than 4 GiB")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for Limits {

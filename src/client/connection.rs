@@ -84,8 +84,8 @@ impl Connection {
         payload: &[u8],
     ) -> Result<Replies, ClientError> {
         let request = Request { service, method, payload, ..Request::default() };
-        let frames = self.shared.send(&request)?;
-        Ok(Replies { frames, shared: self.shared.clone(), ended: false })
+        let (stream, frames) = self.shared.send(&request)?;
+        Ok(Replies { frames, stream, shared: self.shared.clone(), ended: false })
     }
 
     pub(super) fn close(&self) {
@@ -100,7 +100,7 @@ impl Drop for Connection {
 }
 
 impl Shared {
-    fn send(&self, request: &Request<'_>) -> Result<Receiver<Frame>, ClientError> {
+    fn send(&self, request: &Request<'_>) -> Result<(u32, Receiver<Frame>), ClientError> {
         let (to, frames) = channel();
         let mut sending = lock(&self.sending);
         let stream = sending.next_stream;
@@ -118,7 +118,17 @@ impl Shared {
         let flags = if request.method == "Watch" { flag::REMOTE_CLOSED } else { 0 };
         put_request(&mut sending.buffer, stream, flags, request);
         self.socket.write_all(&sending.buffer).map_err(|error| self.lost(error.to_string()))?;
-        Ok(frames)
+        Ok((stream, frames))
+    }
+
+    /// Tells the server that nobody listens to a stream any more.
+    fn cancel(&self, stream: u32) {
+        lock(&self.waiting).streams.remove(&stream);
+        let flags = flag::REMOTE_CLOSED | flag::NO_DATA;
+        let header = Header { length: 0, stream, kind: kind::DATA, flags };
+        let _sending = lock(&self.sending);
+        // A connection that is gone has no streams either.
+        let _gone = self.socket.write_all(&header.encode());
     }
 
     fn read_until_lost(&self) {
@@ -145,7 +155,10 @@ impl Shared {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
             let mut body = Vec::new();
-            (&mut from).take(u64::from(header.length)).read_to_end(&mut body)?;
+            let length = u64::from(header.length);
+            if (&mut from).take(length).read_to_end(&mut body)? as u64 != length {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "cut in mid-frame"));
+            }
             self.hand_on(Frame { header, body });
         }
     }
@@ -181,6 +194,7 @@ impl Frame {
 /// The answers to one request, in their order.
 pub(super) struct Replies {
     frames: Receiver<Frame>,
+    stream: u32,
     shared: Arc<Shared>,
     ended: bool,
 }
@@ -201,6 +215,15 @@ impl Iterator for Replies {
             kind::RESPONSE => Some(answer(&frame.body)),
             _ if frame.header.flags & flag::NO_DATA != 0 => None,
             _ => Some(Ok(frame.body)),
+        }
+    }
+}
+
+impl Drop for Replies {
+    /// Whoever stops listening in the middle says so, or the server would go on for ever.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.cancel(self.stream);
         }
     }
 }

@@ -270,7 +270,7 @@ mod tests {
         let names: Vec<String> = (0..10_000).map(|n| format!("candidate-{n}-ß")).collect();
         let list = roster(&names.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(list.len(), 10_000);
-        assert_eq!(list.name_bytes(), names.iter().map(String::len).sum());
+        assert_eq!(list.name_bytes(), names.iter().map(String::len).sum::<usize>());
         for at in [0, 1, 4_999, 9_998, 9_999] {
             assert_eq!(list.position(&names[at]), Some(at));
             assert_eq!(list.get(at).unwrap(), (names[at].as_str(), holder(at as u64 + 1)));

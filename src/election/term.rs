@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use bytes::Bytes;
+
 use super::roster::Roster;
 use crate::error::Error;
 use crate::id::{Holder, SessionId};
@@ -17,11 +19,11 @@ pub struct Term {
     revision: u64,
     roster: Roster,
     reason: Reason,
-    body: OnceLock<Box<[u8]>>,
+    body: OnceLock<Bytes>,
 }
 
 // Every election keeps one; at a million of them each byte here is a megabyte.
-const _: () = assert!(size_of::<Term>() <= 80);
+const _: () = assert!(size_of::<Term>() <= 96);
 
 impl Term {
     /// The term's number; 0 before anyone ever led.
@@ -83,6 +85,11 @@ impl Term {
 
     pub(crate) fn leading_holder(&self) -> Option<Holder> {
         self.roster.head().map(|(_, holder)| holder)
+    }
+
+    /// Whether keeping it alive for a while costs next to nothing.
+    pub(crate) fn is_light(&self) -> bool {
+        self.roster.name_bytes() <= 1024
     }
 
     /// Whether any candidate is this session's.

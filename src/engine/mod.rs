@@ -249,6 +249,7 @@ impl EngineBuilder {
             let why = format!("{shards} is too many; give 1 to {}", limits::SHARDS);
             return Err(Error::InvalidSetting { setting: "shards", why });
         }
+        self.limits.check()?;
         let rules = Arc::new(Rules {
             log: self.log,
             limits: self.limits,

@@ -21,7 +21,11 @@ pub(super) struct Registry {
     placing: RandomState,
     shards: usize,
     len: AtomicCell<usize>,
+    refused: AtomicCell<u64>,
 }
+
+/// A sweep looks at every cell, so it has to be worth it.
+const REFUSALS_A_SWEEP: u64 = 4096;
 
 impl Registry {
     pub(super) fn new(shards: usize) -> Self {
@@ -30,6 +34,7 @@ impl Registry {
             placing: RandomState::new(),
             shards,
             len: AtomicCell::new(0),
+            refused: AtomicCell::new(0),
         }
     }
 
@@ -82,8 +87,11 @@ impl Registry {
             return Ok(());
         }
         self.len.fetch_sub(1);
-        // Cells whose last holder was not a handle are found only here, when it matters.
-        self.sweep();
+        // Cells whose last holder was not a handle are found only here, when it matters; and seldom,
+        // because who is refused may ask again at once.
+        if self.refused.fetch_add(1).is_multiple_of(REFUSALS_A_SWEEP) {
+            self.sweep();
+        }
         if self.len.fetch_add(1) < limits.elections {
             return Ok(());
         }

@@ -20,6 +20,7 @@ mod throttle;
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -157,8 +158,13 @@ fn start(
     index: usize,
     ending: channel::Sender<()>,
 ) -> io::Result<JoinHandle<()>> {
+    let shared = reactor.shared();
     thread::Builder::new().name(format!("tenure-{index}")).spawn(move || {
-        reactor.run();
+        // Without this one, some connections would never be served again, and some never accepted.
+        if catch_unwind(AssertUnwindSafe(|| reactor.run())).is_err() {
+            tracing::error!("a reactor panicked; the server stops");
+            shared.tell_all(|| Item::Stop);
+        }
         drop(ending);
     })
 }

@@ -91,6 +91,10 @@ impl Reactor {
         })
     }
 
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     pub(super) fn run(mut self) {
         while self.goes_on() {
             let now = self.sleep();

@@ -77,9 +77,11 @@ impl fmt::Display for Socket {
 /// kernel counts in whole seconds.
 fn keepalive(silence: Duration) -> TcpKeepalive {
     const SECOND: Duration = Duration::from_secs(1);
+    /// The most that Linux takes.
+    const MOST: Duration = Duration::from_secs(32_767);
     let keepalive = TcpKeepalive::new()
-        .with_time((silence / 2).max(SECOND))
-        .with_interval((silence / 10).max(SECOND));
+        .with_time((silence / 2).clamp(SECOND, MOST))
+        .with_interval((silence / 10).clamp(SECOND, MOST));
     #[cfg(not(target_os = "linux"))]
     let keepalive = keepalive.with_retries(5);
     keepalive

@@ -65,7 +65,7 @@ impl Caller {
         let session = opened(&mut self.session, &self.engine)?;
         let conflict = Conflict::PassFromConnection;
         election.submit(Act::Enter { candidate, session, conflict }, to.sink, to.ticket);
-        Ok(Answer::Later(Shape::Term))
+        Ok(Answer::Later(Shape::Term(election.clone())))
     }
 
     pub(super) fn withdraw(
@@ -81,7 +81,7 @@ impl Caller {
         };
         let session = opened(&mut self.session, &self.engine)?;
         election.submit(Act::Withdraw { candidate, session }, to.sink, to.ticket);
-        Ok(Answer::Later(Shape::Term))
+        Ok(Answer::Later(Shape::Term(election.clone())))
     }
 
     /// Changes the queue of an election if there is one: it never makes one.
@@ -98,7 +98,7 @@ impl Caller {
             return Ok(Answer::Now(NO_TERM));
         };
         election.submit((change.act)(candidate), to.sink, to.ticket);
-        Ok(Answer::Later(Shape::Term))
+        Ok(Answer::Later(Shape::Term(election.clone())))
     }
 
     fn checked<'a>(&self, candidate: &'a str) -> Result<&'a str, Error> {

@@ -20,7 +20,7 @@ impl Caller {
         let cached = cache::is_cached(&self.rules, request.name, request.tags());
         let tags = request.tags().map(Box::from).collect();
         election.submit(Act::Create { tags }, to.sink, to.ticket);
-        Ok(Answer::Later(Shape::Created { cached }))
+        Ok(Answer::Later(Shape::Created { election: election.clone(), cached }))
     }
 
     /// Without a session there is nothing to leave, but there may be watches to end.

@@ -54,10 +54,10 @@ pub(crate) enum Answer<'c> {
 
 /// How the outcome of a submitted call is said.
 pub(crate) enum Shape {
-    /// The term after it.
-    Term,
+    /// The term after it, or a later one.
+    Term(Election),
     /// An election was created, and its clients may cache it or not.
-    Created { cached: bool },
+    Created { election: Election, cached: bool },
     /// As [`Answer::Closed`].
     Closed(Election),
 }
@@ -112,10 +112,19 @@ fn encode(term: &Term) -> Vec<u8> {
 }
 
 impl Shape {
+    /// The election that the call was about.
+    pub(crate) fn election(&self) -> &Election {
+        match self {
+            Shape::Term(election) | Shape::Created { election, .. } | Shape::Closed(election) => {
+                election
+            }
+        }
+    }
+
     pub(crate) fn body<'a>(&self, term: &'a Term) -> Body<'a> {
         match self {
-            Shape::Term => Body::of(term),
-            Shape::Created { cached } => Body::Bytes(wire::create_reply(*cached)),
+            Shape::Term(_) => Body::of(term),
+            Shape::Created { cached, .. } => Body::Bytes(wire::create_reply(*cached)),
             Shape::Closed(_) => EMPTY,
         }
     }
@@ -157,6 +166,11 @@ impl Caller {
             _ => Err(unknown(service, method)),
         };
         answer.unwrap_or_else(Answer::Fail)
+    }
+
+    /// The connection has nothing more to do at once.
+    pub(crate) fn rest(&mut self) {
+        self.names.drop_heavy();
     }
 
     /// Takes the session out, for whoever decides when it ends.

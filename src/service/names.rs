@@ -14,8 +14,6 @@ use crate::error::Error;
 const WAYS: usize = 4;
 /// Names that a connection remembers at most.
 const PLACES: usize = 1024;
-/// A larger term is not kept alive by a connection that has read it once.
-const SMALL_TERM: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Names {
@@ -24,13 +22,21 @@ pub(super) struct Names {
     known: usize,
     /// Chooses who gives way.
     turn: usize,
-    /// Holds a large snapshot since the last read.
+    /// Holds a large snapshot, until the connection has nothing more to do at once.
     heavy: Option<usize>,
 }
 
 struct Known {
     hash: u64,
-    observer: Observer,
+    election: Election,
+    /// Made by the first read: it keeps a snapshot alive, which who only writes has no use for.
+    observer: Option<Observer>,
+}
+
+impl Known {
+    fn new(hash: u64, election: Election) -> Self {
+        Self { hash, election, observer: None }
+    }
 }
 
 impl Names {
@@ -53,8 +59,9 @@ impl Names {
     #[inline]
     fn look(&mut self, place: usize) -> &Term {
         let known = self.places[place].as_mut().expect("a place that was found is taken");
-        let term = known.observer.term();
-        if term.candidates().len() > SMALL_TERM {
+        let election = &known.election;
+        let term = known.observer.get_or_insert_with(|| election.observe()).term();
+        if !term.is_light() {
             self.heavy = Some(place);
         }
         term
@@ -71,7 +78,7 @@ impl Names {
         let hash = hash(name.as_bytes());
         let place = match self.position(hash, name.as_bytes()) {
             Some(place) => place,
-            None => self.insert(Known { hash, observer: engine.election(name)?.observe() }),
+            None => self.insert(Known::new(hash, engine.election(name)?)),
         };
         Ok(self.election(place))
     }
@@ -83,7 +90,7 @@ impl Names {
             return Ok(Some(place));
         }
         let found = engine.find(name)?;
-        Ok(found.map(|election| self.insert(Known { hash, observer: election.observe() })))
+        Ok(found.map(|election| self.insert(Known::new(hash, election))))
     }
 
     #[inline]
@@ -91,7 +98,7 @@ impl Names {
         let first = self.first_of_set(hash)?;
         (first..first + WAYS).find(|&place| {
             matches!(&self.places[place], Some(known)
-                if known.hash == hash && known.observer.election().name().as_bytes() == name)
+                if known.hash == hash && known.election.name().as_bytes() == name)
         })
     }
 
@@ -102,7 +109,7 @@ impl Names {
     }
 
     fn election(&self, place: usize) -> &Election {
-        self.places[place].as_ref().expect("a place that was found is taken").observer.election()
+        &self.places[place].as_ref().expect("a place that was found is taken").election
     }
 
     fn insert(&mut self, known: Known) -> usize {
@@ -131,12 +138,13 @@ impl Names {
         }
     }
 
+    /// Lets go of a large snapshot that was read.
     #[inline]
-    fn drop_heavy(&mut self) {
+    pub(super) fn drop_heavy(&mut self) {
         if let Some(place) = self.heavy.take()
-            && self.places[place].take().is_some()
+            && let Some(known) = &mut self.places[place]
         {
-            self.known -= 1;
+            known.observer = None;
         }
     }
 }
@@ -158,6 +166,8 @@ fn hash(name: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn entered(engine: &Engine, name: &str, candidates: usize) {
@@ -188,12 +198,25 @@ mod tests {
     fn q3_a_large_term_is_not_kept_by_who_has_read_it() {
         let engine = Engine::builder().open().unwrap();
         let mut names = Names::default();
-        entered(&engine, "large", SMALL_TERM + 2);
+        entered(&engine, "large", 300);
+        let election = engine.election("large").unwrap();
+        let kept = Arc::downgrade(&election.term());
         assert!(names.read("large", &engine).unwrap().is_some());
-        assert!(names.read("other", &engine).unwrap().is_none());
-        assert_eq!(names.known, 0);
-        assert!(names.read_known(b"large").is_none());
-        assert!(names.read("large", &engine).unwrap().is_some());
+        names.drop_heavy();
+        election.evict("large 0").unwrap();
+        assert!(kept.upgrade().is_none(), "nobody keeps the former state");
+        assert_eq!(names.known, 1, "the name is still known");
+        assert!(names.read_known(b"large").is_some());
+    }
+
+    #[test]
+    fn q3_who_only_writes_keeps_no_snapshot() {
+        let engine = Engine::builder().open().unwrap();
+        let mut names = Names::default();
+        entered(&engine, "e", 2);
+        let kept = Arc::downgrade(&engine.term("e").unwrap());
+        names.find_or_make("e", &engine).unwrap().evict("e 1").unwrap();
+        assert!(kept.upgrade().is_none());
     }
 
     #[test]

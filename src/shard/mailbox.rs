@@ -97,9 +97,14 @@ impl<K, S> Writer<'_, K, S> {
         run: &mut impl FnMut(&mut S, &mut dyn Iterator<Item = Next<C, K>>),
     ) {
         let waiting = &self.0.waiting;
-        // What waits goes first: some of it may be this submitter's own, handed over earlier.
+        // What waits goes first, for some of it may be this submitter's own, handed over earlier; then
+        // its own, before what others hand over meanwhile.
+        let mut earlier = waiting.len();
         let mut next = std::iter::from_fn(|| {
-            waiting.pop().map(Next::Waited).or_else(|| own.take().map(Next::Own))
+            let own_is_due = earlier == 0 || waiting.is_empty();
+            earlier = earlier.saturating_sub(1);
+            let own = own.take_if(|_| own_is_due).map(Next::Own);
+            own.or_else(|| waiting.pop().map(Next::Waited))
         });
         match self.state() {
             Some(mut state) => run(&mut state, &mut next),
@@ -120,7 +125,8 @@ impl<K, S> Writer<'_, K, S> {
 impl<K, S> Drop for Writer<'_, K, S> {
     fn drop(&mut self) {
         self.0.taken.swap(false, Ordering::AcqRel);
-        if std::thread::panicking() {
+        // Poisoned by this writer, not merely dropped while its thread unwinds from something else.
+        if self.0.state.is_poisoned() {
             // Nobody may come again to run these; dropping them tells who waits for them.
             while self.0.waiting.pop().is_some() {}
         }

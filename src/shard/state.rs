@@ -7,6 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::mem;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -77,6 +78,13 @@ impl State {
         self.turn.is_full()
     }
 
+    /// Drops what a turn that was cut short still owes.
+    pub(super) fn abandon(&mut self) {
+        if !self.turn.is_empty() {
+            drop(mem::take(&mut self.turn));
+        }
+    }
+
     /// Hands the turn to the log.
     pub(super) fn commit(&mut self, log: &dyn Log) {
         if self.turn.is_empty() {
@@ -137,6 +145,10 @@ impl State {
         if let Some(expected) = expected.filter(|&expected| expected != now.number()) {
             return Err(Error::TermMoved { expected, present: now.number() });
         }
+        if matches!(act, Act::Delete) {
+            // Also of an election that was created and never entered.
+            self.created.remove(&ByPlace(cell.clone()));
+        }
         match act.rule()? {
             Some(rule) => {
                 if let Some(next) = self.apply(cell, &now, &rule, rules)? {
@@ -174,7 +186,6 @@ impl State {
         let next = Arc::new(effect.term);
         if matches!(rule, Rule::Delete) {
             rules.floor.fetch_max(now.number());
-            self.created.remove(&ByPlace(cell.clone()));
         }
         if is_forced(rule) {
             self.hand_over(cell, now, &next, rules);

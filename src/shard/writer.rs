@@ -1,5 +1,6 @@
 //! The writer's loop: take commands, apply them as one turn, hand the turn to the log.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crossbeam::atomic::AtomicCell;
@@ -69,6 +70,7 @@ impl Shard {
         state: &mut State,
         next: &mut dyn Iterator<Item = Next<Command<'a>, Command<'static>>>,
     ) {
+        let mut state = Abandon(state);
         loop {
             state.begin();
             let mut commands = 0;
@@ -88,5 +90,29 @@ impl Shard {
                 return;
             }
         }
+    }
+}
+
+/// A turn that panics is dropped, and with it the replies it owes: that tells who waits for them.
+struct Abandon<'a>(&'a mut State);
+
+impl Deref for Abandon<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.0
+    }
+}
+
+impl DerefMut for Abandon<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.0
+    }
+}
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        // Empty unless the turn was cut short.
+        self.0.abandon();
     }
 }

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use tenure::client::{Client, ClientError, TermView};
 
 use crate::Exit;
-use crate::args::{Ask, Format, OnCandidate, OnElection, To};
+use crate::args::{Ask, OnCandidate, OnElection, To};
 use crate::output;
 
 pub(crate) fn run(ask: &Ask) -> Result<Exit> {
@@ -57,40 +57,25 @@ fn watch(on: &OnElection) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Holds a place until a signal comes. The watch is opened first, so that it shows the entry too.
+/// Holds a place until a signal comes. The watch is opened after the entry, so each state it shows is
+/// from after it: one without the candidate means that somebody removed it.
 fn enter(on: &OnCandidate) -> Result<Exit> {
     let OnCandidate { election, candidate, to } = on;
     let client = connect(to)?;
     let interrupted = withdraw_when_interrupted(&client, election, candidate)?;
-    let watch = client.watch(election)?;
-    let entered = client.enter(election, candidate)?;
-    let mut stood = false;
-    for term in watch {
-        let term = match term {
-            Err(ClientError::Lost { .. }) if interrupted.load() => return Ok(Exit::Ok),
-            term => term?,
-        };
+    client.enter(election, candidate)?;
+    for term in client.watch(election)? {
         if interrupted.load() {
             break;
         }
-        // States from before the entry are of no interest, and don't have the candidate.
-        stood |= term.has(candidate);
-        if !stood && term.number <= entered.number {
-            continue;
-        }
+        let term = term?;
         output::term(to.output, election, &term)?;
         if !term.has(candidate) {
             eprintln!("tenure: {candidate} no longer stands in {election}; somebody removed it");
             return Ok(Exit::PlaceLost);
         }
     }
-    Ok(if interrupted.load() { Exit::Ok } else { lost_by_drain(to.output) })
-}
-
-/// The server ended the watch in good order, because it drains: the place ends with it.
-fn lost_by_drain(_: Format) -> Exit {
-    eprintln!("tenure: the server is going away");
-    Exit::Unreachable
+    Ok(Exit::Ok)
 }
 
 /// On SIGINT or SIGTERM: withdraws, then closes the connection, which ends the watch.

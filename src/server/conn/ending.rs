@@ -164,6 +164,10 @@ impl Conn {
         match self.phase {
             Phase::Fresh | Phase::Open => {
                 self.expire(now);
+                if self.is_full() {
+                    // Nothing is read now, so the peer owes nothing; its time begins again.
+                    self.frame_since = self.frame_since.map(|_| now);
+                }
                 if is_due(self.frame_since, self.terms.frame_time) {
                     self.finish(End::SlowFrame);
                 } else if self.terms.idle.is_some_and(|idle| self.heard + idle <= now) {

@@ -158,7 +158,8 @@ impl Conn {
                 bytes = &bytes[self.run(now, bytes)..];
                 break;
             }
-            if self.backlog || !self.input.complete(&mut bytes) {
+            let is_over = !matches!(self.phase, Phase::Open);
+            if is_over || self.backlog || !self.input.complete(&mut bytes) {
                 break;
             }
         }
@@ -250,7 +251,7 @@ impl Conn {
             Answer::Now(_) => return,
             Answer::Fail(error) => return self.fail(stream, &error),
             Answer::Closed(election) => return self.close(stream, &election),
-            Answer::Later(shape) => Kind::Call { shape, outcome: None },
+            Answer::Later(shape) => Kind::Call { shape, waits: None },
             Answer::Stream(_) if self.streams.watches() >= self.bounds.streams => {
                 return self.fail(stream, &self.too_many_streams());
             }
@@ -305,8 +306,9 @@ impl Conn {
         let about = About(about);
         let paused = self.is_speech_paused();
         match self.streams.find(about) {
-            Some(Kind::Call { outcome: slot, .. }) if paused => {
-                *slot = Some(outcome);
+            Some(Kind::Call { waits, .. }) if paused => {
+                // Not every version of a long list: for a while there may be a thousand of them.
+                *waits = Some(outcome.map(|term| term.is_light().then_some(term)));
                 self.streams.answered.push_back(about);
             }
             Some(Kind::Call { .. }) => self.answer(about.stream(), outcome),
@@ -371,6 +373,7 @@ impl Conn {
     /// Takes the buffer back if nothing is in it.
     pub(crate) fn return_room(&mut self, spares: &mut Vec<Vec<u8>>) {
         self.output.return_room(spares);
+        self.caller.rest();
     }
 
     /// Bytes of input that wait to be used.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::election::Term;
 use crate::engine::{Election, Follower};
+use crate::error::Error;
 use crate::service::Shape;
-use crate::shard::Outcome;
 
 /// Room for this many is kept when all are done.
 const FEW: usize = 64;
@@ -41,7 +43,11 @@ pub(super) struct Live {
 }
 
 pub(super) enum Kind {
-    Call { shape: Shape, outcome: Option<Outcome> },
+    /// What waits is an outcome that the output has no room for; without its term if that is large.
+    Call {
+        shape: Shape,
+        waits: Option<Result<Option<Arc<Term>>, Error>>,
+    },
     Watch(Box<Watch>),
 }
 

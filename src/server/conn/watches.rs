@@ -3,8 +3,11 @@
 //! A watch has at most one message in the output. The next is put when that has left, and it is then
 //! the newest: a slow reader skips states, and its memory is a constant.
 
+use std::sync::Arc;
+
 use super::streams::{About, Kind};
 use super::{Conn, End};
+use crate::election::Term;
 use crate::error::Error;
 use crate::service::Body;
 #[cfg(feature = "failpoints")]
@@ -28,9 +31,11 @@ impl Conn {
         while !self.is_speech_paused()
             && let Some(about) = self.streams.answered.pop_front()
         {
-            if let Some(Kind::Call { outcome, .. }) = self.streams.find(about)
-                && let Some(outcome) = outcome.take()
+            if let Some(Kind::Call { waits, shape }) = self.streams.find(about)
+                && let Some(outcome) = waits.take()
             {
+                let newest = || shape.election().term();
+                let outcome = outcome.map(|term| term.unwrap_or_else(newest));
                 self.answer(about.stream(), outcome);
             }
         }
@@ -56,8 +61,11 @@ impl Conn {
         }
         watch.queued = false;
         let closing = watch.closing;
-        // A v1 watch has nothing to say of an election that never had a leader.
-        if let Some(term) = watch.follower.take().filter(|term| term.number() > 0) {
+        // A v1 watch has nothing to say of an election that never had a leader, and begins with
+        // nothing where the name is forgotten, as GetTerm reads it.
+        let begins = watch.revision == 0;
+        let has_news = |term: &Arc<Term>| term.number() > 0 && !(begins && term.is_forgotten());
+        if let Some(term) = watch.follower.take().filter(has_news) {
             let body = Body::of_change(&term);
             let out = self.output.buffer();
             envelope::put_data(out, about.stream(), body.len(), |out| body.put(out));
