@@ -264,10 +264,8 @@ async fn a_lost_connection_is_a_lost_candidate() {
 
 #[tokio::test]
 async fn both_services_create_and_close() {
-    const SERVICES: [&str; 2] = [
-        "atomix.runtime.election.v1.LeaderElections",
-        "atomix.runtime.election.v1.LeaderElection",
-    ];
+    const SERVICES: [&str; 2] =
+        ["atomix.runtime.election.v1.LeaderElections", "atomix.runtime.election.v1.LeaderElection"];
     let rule = CacheRule { names: vec!["cached/*".into()], tags: vec!["cache".into()] };
     let server = Server::builder(Engine::builder().open().unwrap()).cache_rule(rule);
     let target = Target::Engine(server.listen("127.0.0.1:0").spawn().unwrap(), None);
@@ -366,7 +364,10 @@ async fn errors_have_their_codes_and_a_sentence() {
     // A watch is refused on its stream.
     let mut refused = node.watch_for("", Context::default()).await;
     let (code, message) = status(refused.try_next().await);
-    assert_eq!((code, &*message), (Code::INVALID_ARGUMENT, "election name is empty; give it at least one byte"));
+    assert_eq!(
+        (code, &*message),
+        (Code::INVALID_ARGUMENT, "election name is empty; give it at least one byte")
+    );
     assert_eq!(node.term().await, r#"t2 "c1" []"#, "the connection goes on");
 }
 
