@@ -1,5 +1,6 @@
 //! One election, from a shell.
 
+use std::process;
 use std::sync::Arc;
 use std::thread;
 
@@ -10,7 +11,7 @@ use signal_hook::iterator::Signals;
 use tenure::client::{Client, ClientError, TermView};
 
 use crate::Exit;
-use crate::args::{Ask, Format, OnCandidate, OnElection, To};
+use crate::args::{Ask, OnCandidate, OnElection, To};
 use crate::output;
 
 pub(crate) fn run(ask: &Ask) -> Result<Exit> {
@@ -59,23 +60,29 @@ fn watch(on: &OnElection) -> Result<Exit> {
 
 /// Holds a place until a signal comes. The watch is opened first, so that it shows the entry too.
 fn enter(on: &OnCandidate) -> Result<Exit> {
+    let client = connect(&on.to)?;
+    let interrupted = withdraw_when_interrupted(&client, on)?;
+    match hold(&client, on, &interrupted) {
+        // The end that it brought about itself.
+        Err(_) if interrupted.load() => Ok(Exit::Ok),
+        done => done,
+    }
+}
+
+fn hold(client: &Client, on: &OnCandidate, interrupted: &AtomicCell<bool>) -> Result<Exit> {
     let OnCandidate { election, candidate, to } = on;
-    let client = connect(to)?;
-    let interrupted = withdraw_when_interrupted(&client, election, candidate)?;
     let watch = client.watch(election)?;
     let entered = client.enter(election, candidate)?;
     let mut stood = false;
     for term in watch {
-        let term = match term {
-            Err(ClientError::Lost { .. }) if interrupted.load() => return Ok(Exit::Ok),
-            term => term?,
-        };
-        if interrupted.load() {
-            break;
-        }
+        let term = term?;
         // States from before the entry are of no interest, and don't have the candidate.
         stood |= term.has(candidate);
         if !stood && term.number <= entered.number {
+            continue;
+        }
+        // Withdrawing, which ends with the connection.
+        if interrupted.load() {
             continue;
         }
         output::term(to.output, election, &term)?;
@@ -84,33 +91,30 @@ fn enter(on: &OnCandidate) -> Result<Exit> {
             return Ok(Exit::PlaceLost);
         }
     }
-    Ok(if interrupted.load() { Exit::Ok } else { lost_by_drain(to.output) })
+    eprintln!("tenure: the server ended the watch of {election}");
+    Ok(Exit::Unreachable)
 }
 
-/// The server ended the watch in good order, because it drains: the place ends with it.
-fn lost_by_drain(_: Format) -> Exit {
-    eprintln!("tenure: the server is going away");
-    Exit::Unreachable
-}
-
-/// On SIGINT or SIGTERM: withdraws, then closes the connection, which ends the watch.
-fn withdraw_when_interrupted(
-    client: &Client,
-    election: &str,
-    candidate: &str,
-) -> Result<Arc<AtomicCell<bool>>> {
+/// On SIGINT or SIGTERM: withdraws, then closes the connection, which ends the watch. A second one
+/// does not wait for the server's answer.
+fn withdraw_when_interrupted(client: &Client, on: &OnCandidate) -> Result<Arc<AtomicCell<bool>>> {
     let interrupted = Arc::new(AtomicCell::new(false));
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't listen for signals")?;
     let (client, flag) = (client.clone(), interrupted.clone());
-    let (election, candidate) = (election.to_owned(), candidate.to_owned());
+    let (election, candidate) = (on.election.clone(), on.candidate.clone());
     thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            flag.store(true);
+        let mut signals = signals.forever();
+        signals.next();
+        flag.store(true);
+        thread::spawn(move || {
             if let Err(error) = client.withdraw(&election, &candidate) {
                 eprintln!("tenure: could not withdraw: {error}");
             }
             client.close();
-        }
+        });
+        signals.next();
+        eprintln!("tenure: ending without the server's answer");
+        process::exit(Exit::Unreachable as i32);
     });
     Ok(interrupted)
 }
