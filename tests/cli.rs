@@ -121,6 +121,64 @@ fn enter_holds_its_place_until_it_is_interrupted() {
     }
 }
 
+/// The place is given up at once, whatever a closed connection would keep.
+#[test]
+fn an_interrupted_holder_withdraws_despite_a_grace() {
+    let server = Server::start("--disconnect-grace 1h");
+    let client = server.client();
+    // Changes come all the time, also while it withdraws.
+    let busy = thread::spawn(move || {
+        let mut watch = client.watch("done").unwrap();
+        let watched = thread::spawn(move || watch.next().is_some());
+        while !watched.is_finished() {
+            client.enter("jobs", "busy").unwrap();
+            client.withdraw("jobs", "busy").unwrap();
+        }
+        watched.join().unwrap()
+    });
+    for n in 0..20 {
+        let mut holder = enters(&server, "jobs a");
+        holder.signal(Signal::INT);
+        assert_eq!(holder.wait().code(), Some(0), "{n}: {}", holder.err.rest());
+        let term = server.client().term("jobs").unwrap();
+        assert!(!term.has("a"), "{n}: {term:?}");
+    }
+    server.client().enter("done", "done").unwrap();
+    assert!(busy.join().unwrap());
+}
+
+/// Interrupted at any moment, also before it stands, it ends well.
+#[test]
+fn enter_is_interrupted_early() {
+    let server = Server::start("");
+    for n in 0..30_u64 {
+        let mut holder = Running::start(&mut server.ask("enter jobs a"));
+        thread::sleep(std::time::Duration::from_micros(150 * n));
+        holder.signal(Signal::INT);
+        // Before it listens for signals, the signal ends it.
+        let status = holder.wait();
+        assert!(matches!(status.code(), Some(0) | None), "{status:?}: {}", holder.err.rest());
+        eventually("nobody stands", || server.client().term("jobs").unwrap().leader.is_none());
+    }
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_the_server() {
+    let server = Server::start("");
+    let mut holder = enters(&server, "jobs a");
+    server.process.signal(Signal::STOP);
+    holder.signal(Signal::INT);
+    eventually("it asks the server, in vain", || {
+        // A second one, once the first was taken; one that comes too early is merged with it.
+        thread::sleep(std::time::Duration::from_millis(50));
+        holder.signal(Signal::INT);
+        holder.is_over()
+    });
+    assert_eq!(holder.wait().code(), Some(6));
+    server.process.signal(Signal::CONT);
+    eventually("its place passes on", || server.client().term("jobs").unwrap().leader.is_none());
+}
+
 #[test]
 fn a_killed_holders_place_passes_on() {
     let server = Server::start("");

@@ -5,6 +5,7 @@ mod support;
 
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -54,8 +55,12 @@ fn c5_out_of_descriptors() {
     let server = Server::start_by(limited("-n 64"), "--reactors 1");
     let pid = server.process.id();
     let bystander = Bystander::of(server.address());
-    let idle = descriptors(pid);
     let mut early = open(server.address());
+    let mut bytes = Vec::new();
+    raw::put_change(&mut bytes, 1, "Enter", "early", "a");
+    early.write_all(&bytes).unwrap();
+    assert_eq!(raw::read_frame(&mut early).unwrap().kind, raw::RESPONSE);
+    let idle = descriptors(pid);
 
     // More than it can hold. Each is taken, refused or closed, and none leaves it spinning.
     let many: Vec<TcpStream> = (0..200).map(|_| open(server.address())).collect();
@@ -83,13 +88,13 @@ fn c5_out_of_descriptors() {
 
     // Who was in before is served, and the log is not flooded.
     let mut bytes = Vec::new();
-    raw::put_change(&mut bytes, 1, "Enter", "jobs", "a");
+    raw::put_change(&mut bytes, 3, "Enter", "jobs", "a");
     early.write_all(&bytes).unwrap();
     assert_eq!(raw::read_frame(&mut early).unwrap().kind, raw::RESPONSE);
     server.process.err.find("no descriptor is free");
 
     drop(many);
-    eventually("the descriptors are given back", || descriptors(pid) <= idle + 1);
+    eventually("the descriptors are given back", || descriptors(pid) <= idle);
     let client = server.client();
     assert_eq!(client.term("jobs").unwrap().leader.as_deref(), Some("a"));
     bystander.was_served_within(PROMPT);
@@ -359,23 +364,31 @@ fn p7_log_sink_blocks_and_the_drain_goes_on() {
 
 #[test]
 fn c6_watcher_that_never_reads() {
-    let server = Server::start("");
+    // Over a Unix socket, for which the kernel buffers far less than for TCP: stalled soon.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listen = format!("--listen 127.0.0.1:0 --listen unix://{}", path.display());
+    let server = Server::start(&format!("--stall-time 1h {listen}"));
     let pid = server.process.id();
     let bystander = Bystander::of(server.address());
-    let mut stalled = narrow(server.address());
+    let mut stalled = UnixStream::connect(&path).unwrap();
+    stalled.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = Vec::new();
     raw::put_watch(&mut bytes, 1, "jobs");
     stalled.write_all(&bytes).unwrap();
 
     // Some first, so that what is measured is not the server's warming up.
     let mut quick = open(server.address());
-    raw::churn(&mut quick, "jobs", "a", 2_000);
+    let name = "n".repeat(500);
+    raw::churn(&mut quick, "jobs", &name, 2_000);
     let before = resident(pid);
-    raw::churn(&mut quick, "jobs", "a", 100_000);
+    // Few at once, so that little is merged but for want of a reader: a megabyte is to be said.
+    raw::churn_by(&mut quick, "jobs", &name, 100_000, 50);
     let grown = resident(pid).saturating_sub(before);
     assert!(grown < 4 * MIB, "{grown} bytes for 100,000 changes that nobody read");
 
-    let term = connect(server.address()).enter("jobs", "last").unwrap();
+    let client = server.client();
+    let term = client.enter("jobs", "last").unwrap();
     let mut stalled = BufReader::new(stalled);
     let mut read = 0_u64;
     let mut number = 0;
@@ -389,7 +402,8 @@ fn c6_watcher_that_never_reads() {
             break;
         }
     }
-    assert!(read < 51_000, "{read} of 102,000 states were kept for it");
+    println!("{read} states of 102,000, {grown} bytes");
+    assert!(read < 1_500, "{read} states: it was not stalled");
     bystander.was_served_within(PROMPT);
 }
 
@@ -397,10 +411,13 @@ fn c6_watcher_that_never_reads() {
 fn c6_ten_thousand_stalled_watches() {
     const CONNECTIONS: u32 = 10;
     const EACH: u32 = 1_000;
-    let server = Server::start("");
+    const CHANGES: u32 = 40;
+    // A change is 250 kB for each connection: a few of them fill what the kernel buffers.
+    let name = "n".repeat(200);
+    let server = Server::start("--stall-time 1h --silence 1h");
     let pid = server.process.id();
     let mut quick = open(server.address());
-    raw::churn(&mut quick, "jobs", "a", 10_000);
+    raw::churn(&mut quick, "jobs", &name, 10_000);
     let bystander = Bystander::of(server.address());
     let before = resident(pid);
 
@@ -413,11 +430,9 @@ fn c6_ten_thousand_stalled_watches() {
             socket
         })
         .collect();
-    // All of them stand once the last one on each connection has spoken, which is read by nobody;
-    // the changes come in the meantime.
-    raw::churn(&mut quick, "jobs", "a", 300);
+    raw::churn_by(&mut quick, "jobs", &name, CHANGES, 1);
     let opened = resident(pid).saturating_sub(before);
-    raw::churn(&mut quick, "jobs", "a", 300);
+    raw::churn_by(&mut quick, "jobs", &name, CHANGES, 1);
     let after = resident(pid).saturating_sub(before);
     let per_watch = after / u64::from(CONNECTIONS * EACH);
     println!("10,000 watches: {opened} bytes, after more changes {after}, {per_watch} for each");
@@ -426,18 +441,23 @@ fn c6_ten_thousand_stalled_watches() {
 
     let last = connect(server.address());
     let term = last.enter("jobs", "last").unwrap();
+    let mut most = 0;
     for socket in stalled {
         let mut socket = BufReader::new(socket);
-        let mut waiting = EACH;
+        let (mut waiting, mut frames) = (EACH, 0);
         while waiting > 0 {
             let frame = raw::read_frame(&mut socket).expect("each ends at the newest");
+            frames += 1;
             let seen = raw::term(&frame);
             if seen.leader == "last" {
                 assert_eq!(seen.term, term.number);
                 waiting -= 1;
             }
         }
+        most = most.max(frames);
+        assert!(frames < EACH * CHANGES, "{frames} frames: it was not stalled");
     }
+    println!("{most} frames of {} on one connection", EACH * 2 * CHANGES);
     bystander.was_served_within(PROMPT);
 }
 
@@ -528,21 +548,38 @@ fn q2_one_hot_election_beside_many_quiet_ones() {
     assert_eq!((hot.leader, hot.candidates.len()), (None, 0), "each came and went");
 }
 
-/// Bytes of a frame, then silence: who died is not waited for.
+/// Bytes of a frame, then silence.
 #[test]
 fn c1_slowloris() {
-    let server = Server::start("");
+    let server = Server::start("--frame-time 2s");
     let bystander = Bystander::of(server.address());
+    let since = Instant::now();
     let mut slow: Vec<TcpStream> = (0..50).map(|_| open(server.address())).collect();
     for peer in &mut slow {
         peer.write_all(&[0, 0, 1, 0, 0, 0, 0]).unwrap();
     }
-    let since = Instant::now();
     for peer in &mut slow {
         let end = peer.read(&mut [0; 1]);
         assert!(matches!(end, Ok(0)), "{end:?}");
     }
     let took = since.elapsed();
-    assert!((Duration::from_secs(8)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    assert!(took > Duration::from_millis(1_900), "{took:?}");
+    server.process.err.find("did not finish a frame in time");
+    bystander.was_served_within(PROMPT);
+}
+
+/// A watcher that never comes back to reading is closed, and only that one.
+#[test]
+fn c6_a_stalled_watcher_is_closed_in_the_end() {
+    let server = Server::start("--stall-time 1s");
+    let bystander = Bystander::of(server.address());
+    let mut stalled = narrow(server.address());
+    let mut bytes = Vec::new();
+    (0..1_000).for_each(|n| raw::put_watch(&mut bytes, 2 * n + 1, "jobs"));
+    stalled.write_all(&bytes).unwrap();
+    raw::churn_by(open(server.address()), "jobs", &"n".repeat(200), 200, 1);
+    server.process.err.find("the peer took none of its output for too long");
+    let mut left = BufReader::new(stalled);
+    while raw::read_frame(&mut left).is_some() {}
     bystander.was_served_within(PROMPT);
 }

@@ -240,7 +240,7 @@ impl Bystander {
         let (stop, stopped) = channel::<()>();
         let thread = thread::spawn(move || {
             let mut served = Served { calls: 0, slowest: Duration::ZERO };
-            while stopped.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
+            loop {
                 let before = Instant::now();
                 let term = client.enter("bystander", "b").expect("a bystander is served");
                 assert_eq!(term.leader.as_deref(), Some("b"));
@@ -249,6 +249,10 @@ impl Bystander {
                 assert_eq!(client.term("bystander").expect("served").number, term.number);
                 served.slowest = served.slowest.max(before.elapsed());
                 served.calls += 3;
+                if stopped.recv_timeout(Duration::from_millis(1)) != Err(RecvTimeoutError::Timeout)
+                {
+                    break;
+                }
             }
             served
         });
@@ -260,7 +264,6 @@ impl Bystander {
     pub fn was_served_within(self, bound: Duration) -> Served {
         drop(self.stop);
         let served = self.thread.join().expect("the bystander was served throughout");
-        assert!(served.calls > 0, "{served:?}");
         assert!(served.slowest < bound, "{served:?}");
         served
     }

@@ -67,11 +67,21 @@ pub fn term(frame: &Frame) -> pb::Term {
 
 /// Sends `count` changes of one election and waits for all answers: a candidate comes and goes.
 pub fn churn(socket: impl Read + Write, election: &str, candidate: &str, count: u32) {
-    const AT_ONCE: u32 = 500;
+    churn_by(socket, election, candidate, count, 500);
+}
+
+/// As above, with so many requests under way. One by one leaves little to merge.
+pub fn churn_by(
+    socket: impl Read + Write,
+    election: &str,
+    candidate: &str,
+    count: u32,
+    at_once: u32,
+) {
     let mut socket = std::io::BufReader::new(socket);
     let mut sent = 0;
     while sent < count {
-        let now = AT_ONCE.min(count - sent);
+        let now = at_once.min(count - sent);
         let mut batch = Vec::new();
         for n in sent..sent + now {
             let method = if n % 2 == 0 { "Enter" } else { "Withdraw" };

@@ -157,6 +157,13 @@ pub(crate) struct Serve {
     /// still answers).
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time)]
     pub(crate) silence: Duration,
+    /// Close a connection that takes this long over one frame.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time)]
+    pub(crate) frame_time: Duration,
+    /// Close a connection that takes none of its output for this long. Over TCP never longer than
+    /// --silence: the system counts a full peer as a silent one.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time)]
+    pub(crate) stall_time: Duration,
     /// How long to let clients finish after SIGTERM or SIGINT. A second signal ends at once.
     #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time)]
     pub(crate) drain: Duration,

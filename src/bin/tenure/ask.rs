@@ -1,5 +1,6 @@
 //! One election, from a shell.
 
+use std::process;
 use std::sync::Arc;
 use std::thread;
 
@@ -57,45 +58,58 @@ fn watch(on: &OnElection) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Holds a place until a signal comes. The watch is opened after the entry, so each state it shows is
-/// from after it: one without the candidate means that somebody removed it.
+/// Holds a place until a signal comes.
 fn enter(on: &OnCandidate) -> Result<Exit> {
+    let client = connect(&on.to)?;
+    let interrupted = withdraw_when_interrupted(&client, on)?;
+    match hold(&client, on, &interrupted) {
+        // The end that it brought about itself.
+        Err(_) if interrupted.load() => Ok(Exit::Ok),
+        done => done,
+    }
+}
+
+fn hold(client: &Client, on: &OnCandidate, interrupted: &AtomicCell<bool>) -> Result<Exit> {
     let OnCandidate { election, candidate, to } = on;
-    let client = connect(to)?;
-    let interrupted = withdraw_when_interrupted(&client, election, candidate)?;
     client.enter(election, candidate)?;
+    // Opened after the entry, so that each state it shows is from after it: one without the candidate
+    // means that somebody removed it.
     for term in client.watch(election)? {
-        if interrupted.load() {
-            break;
-        }
         let term = term?;
+        // Withdrawing, which ends with the connection.
+        if interrupted.load() {
+            continue;
+        }
         output::term(to.output, election, &term)?;
         if !term.has(candidate) {
             eprintln!("tenure: {candidate} no longer stands in {election}; somebody removed it");
             return Ok(Exit::PlaceLost);
         }
     }
-    Ok(Exit::Ok)
+    eprintln!("tenure: the server ended the watch of {election}");
+    Ok(Exit::Unreachable)
 }
 
-/// On SIGINT or SIGTERM: withdraws, then closes the connection, which ends the watch.
-fn withdraw_when_interrupted(
-    client: &Client,
-    election: &str,
-    candidate: &str,
-) -> Result<Arc<AtomicCell<bool>>> {
+/// On SIGINT or SIGTERM: withdraws, then closes the connection, which ends the watch. A second one
+/// does not wait for the server's answer.
+fn withdraw_when_interrupted(client: &Client, on: &OnCandidate) -> Result<Arc<AtomicCell<bool>>> {
     let interrupted = Arc::new(AtomicCell::new(false));
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't listen for signals")?;
     let (client, flag) = (client.clone(), interrupted.clone());
-    let (election, candidate) = (election.to_owned(), candidate.to_owned());
+    let (election, candidate) = (on.election.clone(), on.candidate.clone());
     thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            flag.store(true);
+        let mut signals = signals.forever();
+        signals.next();
+        flag.store(true);
+        thread::spawn(move || {
             if let Err(error) = client.withdraw(&election, &candidate) {
                 eprintln!("tenure: could not withdraw: {error}");
             }
             client.close();
-        }
+        });
+        signals.next();
+        eprintln!("tenure: ending without the server's answer");
+        process::exit(Exit::Unreachable as i32);
     });
     Ok(interrupted)
 }

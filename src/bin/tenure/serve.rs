@@ -59,7 +59,9 @@ fn start(serve: &Serve, engine: Engine) -> Result<Server> {
     let mut server = Server::builder(engine)
         .busy_poll(serve.busy_poll)
         .disconnect_grace(serve.disconnect_grace)
-        .silence(serve.silence);
+        .silence(serve.silence)
+        .frame_time(serve.frame_time)
+        .stall_time(serve.stall_time);
     if !serve.connection_idle.is_zero() {
         server = server.connection_idle(serve.connection_idle);
     }
