@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
+use tenure::internals::HeaderFacts;
 use tenure::internals::{
     CandidateFacts, LooseConnection, NamedFacts, RequestFacts, decode_header, decode_response,
     decode_term_reply, encode_candidate, encode_header, encode_named, encode_request,
 };
-use tenure::internals::HeaderFacts;
 use tenure::{Clock, Engine, Limits, Moment};
 
 const NAME: &str = "bystander's";
@@ -71,7 +71,8 @@ impl Peer {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        self.chance = self.chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.chance =
+            self.chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.chance >> 33) as usize % bound.max(1)
     }
 
@@ -109,7 +110,9 @@ impl Peer {
                     self.conn.feed(self.now(), piece);
                     self.check(piece.len());
                 }
-                3 => drop(self.conn.fetch()),
+                3 => {
+                    self.conn.fetch();
+                }
                 4 => {
                     let count = self.below(100);
                     self.take(count);

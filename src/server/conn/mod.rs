@@ -158,7 +158,8 @@ impl Conn {
                 bytes = &bytes[self.run(now, bytes)..];
                 break;
             }
-            if self.backlog || !self.input.complete(&mut bytes) {
+            let goes_on = matches!(self.phase, Phase::Open) && !self.backlog;
+            if !goes_on || !self.input.complete(&mut bytes) {
                 break;
             }
         }
