@@ -166,6 +166,9 @@ fn connections() -> Vec<Seed> {
     ]
     .concat();
     let pipelined = |count| (0..count).map(|n| on(1 + 2 * n, "Enter", "e", "a"));
+    // Whole frames are held behind the one that ends the connection.
+    let violation = pipelined(9).chain([of(2, "GetTerm", "e"), of(99, "GetTerm", "e")]);
+    let violation = violation.collect::<Vec<_>>().concat();
     let watches = (0..12).map(|n| of(1 + 2 * n, "Watch", "e")).collect::<Vec<_>>().concat();
     let mut absurd = frame(1, 1, 0, b"");
     absurd[..4].copy_from_slice(&[0, 0xff, 0xff, 0xff]);
@@ -181,14 +184,22 @@ fn connections() -> Vec<Seed> {
         ("id_in_use", [of(1, "Watch", "e"), of(1, "GetTerm", "e")].concat()),
         ("id_reused", [of(1, "GetTerm", "e"), of(1, "GetTerm", "e")].concat()),
         ("pipelined", pipelined(40).collect::<Vec<_>>().concat()),
+        ("violation_in_the_backlog", violation),
         ("watches_too_many", watches),
         ("watch_cancelled", [of(1, "Watch", "e"), frame(1, 3, 5, b"")].concat()),
         ("watch_then_close", [of(1, "Watch", "e"), of(3, "Close", "e")].concat()),
         ("data_for_nobody", [frame(9, 3, 5, b""), frame(9, 3, 0, b"x")].concat()),
-        ("unknown_types", [frame(1, 9, 0, b"x"), frame(1, 2, 7, b""), frame(3, 0, 255, b"")].concat()),
+        (
+            "unknown_types",
+            [frame(1, 9, 0, b"x"), frame(1, 2, 7, b""), frame(3, 0, 255, b"")].concat(),
+        ),
         ("unknown_method", of(1, "Abdicate", "e")),
         ("undecodable", [frame(1, 1, 0, b"\xff\xff"), call(3, "Enter", vec![0x0a, 0x7f])].concat()),
-        ("names", [of(1, "GetTerm", ""), of(3, "GetTerm", &"n".repeat(65)), on(5, "Enter", "e", "\u{7}")].concat()),
+        (
+            "names",
+            [of(1, "GetTerm", ""), of(3, "GetTerm", &"n".repeat(65)), on(5, "Enter", "e", "\u{7}")]
+                .concat(),
+        ),
         ("http1", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         ("http1_slow", b"GE".to_vec()),
         ("http2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),

@@ -110,7 +110,9 @@ impl Peer {
                     self.conn.feed(self.now(), piece);
                     self.check(piece.len());
                 }
-                3 => drop(self.conn.fetch()),
+                3 => {
+                    self.conn.fetch();
+                }
                 4 => {
                     let count = self.below(100);
                     self.take(count);

@@ -56,11 +56,14 @@ pub type OnCommit = dyn Fn(usize, Vec<StateFacts>) + Send + Sync;
 
 /// A log that keeps each turn until it is told to let it go.
 pub struct HeldLog {
-    /// For each shard, oldest first; `None` was let go too early.
-    held: Mutex<Vec<VecDeque<Option<Box<dyn Unit>>>>>,
+    /// One for each shard.
+    held: Mutex<Vec<Queue>>,
     on_commit: Box<OnCommit>,
     slip: Slip,
 }
+
+/// Turns of one shard, oldest first; `None` was let go too early.
+type Queue = VecDeque<Option<Box<dyn Unit>>>;
 
 impl HeldLog {
     /// A log that calls `on_commit` while the shard's writer waits for it.
@@ -95,7 +98,7 @@ impl HeldLog {
         found
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<VecDeque<Option<Box<dyn Unit>>>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Queue>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
