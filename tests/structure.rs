@@ -10,7 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // ground
     ("id", &["error"]),
     ("error", &["id"]),
-    ("limits", &[]),
+    ("limits", &["error"]),
     ("clock", &[]),
     ("sync", &[]),
     // pure

@@ -91,11 +91,6 @@ impl Engine {
         Session::open_with_ttl(self, ttl, failover)
     }
 
-    /// A session that lives until its deadline or its explicit end, whatever becomes of the handle.
-    pub(crate) fn open_leased(&self, ttl: Duration, failover: Failover) -> Result<Session, Error> {
-        Session::open_with_ttl(self, ttl, failover).map(Session::lasting)
-    }
-
     /// Ends the sessions whose deadline has passed at `now`, for an engine with manual timers. Says
     /// when to come again, at the latest, if there is anything to come for.
     pub fn tick(&self, now: Moment) -> Option<Moment> {

@@ -85,13 +85,6 @@ impl Session {
         Ok(Self { engine: engine.clone(), member, ends_on_drop: true })
     }
 
-    /// The same session for somebody who decides by other means when it ends: dropping the handle
-    /// does nothing.
-    pub(crate) fn lasting(mut self) -> Self {
-        self.ends_on_drop = false;
-        self
-    }
-
     /// Another handle of the same session, which does not end it when dropped.
     pub(crate) fn clone_handle(&self) -> Self {
         let (engine, member) = (self.engine.clone(), self.member.clone());

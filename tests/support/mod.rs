@@ -1,7 +1,7 @@
 //! The real binary as a child process, what its output says, and what the system says of it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-pub mod raw;
+pub(crate) mod raw;
 
 use std::ffi::OsStr;
 use std::fs;
