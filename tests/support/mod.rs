@@ -1,5 +1,5 @@
 //! The real binary as a child process, what its output says, and what the system says of it.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub(crate) mod raw;
 
