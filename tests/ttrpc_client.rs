@@ -27,7 +27,10 @@ const NAME: &str = "the/election";
 /// What may stand behind an address.
 enum Target {
     Engine(Server, Option<TempDir>),
-    Process(Binary, Option<TempDir>),
+    Process(
+        Binary,
+        #[allow(dead_code, reason = "kept until the process has ended")] Option<TempDir>,
+    ),
 }
 
 fn unix() -> (TempDir, String) {
