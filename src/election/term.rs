@@ -27,11 +27,13 @@ const _: () = assert!(size_of::<Term>() <= 96);
 
 impl Term {
     /// The term's number; 0 before anyone ever led.
+    #[inline]
     pub fn number(&self) -> u64 {
         self.number
     }
 
     /// Rises by one with each change of the list.
+    #[inline]
     pub fn revision(&self) -> u64 {
         self.revision
     }

@@ -152,7 +152,9 @@ impl State {
         match act.rule()? {
             Some(rule) => {
                 if let Some(next) = self.apply(cell, &now, &rule, rules)? {
-                    if let Act::Enter { member, .. } = &act {
+                    if let Act::Enter { member, .. } = &act
+                        && !now.holds(member.holder.session)
+                    {
                         self.stands(member, cell);
                     }
                     return Ok(next);
