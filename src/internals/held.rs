@@ -128,10 +128,6 @@ impl Log for HeldLog {
         }
         (self.on_commit)(shard, changes);
     }
-
-    fn defers(&self) -> bool {
-        true
-    }
 }
 
 impl fmt::Debug for HeldLog {

@@ -30,9 +30,4 @@ pub(crate) trait Unit: Send {
 pub(crate) trait Log: Send + Sync {
     /// Called by the shard's writer, one at a time for each shard.
     fn commit(&self, unit: &mut dyn Unit);
-
-    /// True if units may be released after `commit` has returned.
-    fn defers(&self) -> bool {
-        false
-    }
 }

@@ -8,7 +8,7 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
@@ -20,6 +20,10 @@ use crate::election::Term;
 pub(crate) struct Cell {
     name: Box<str>,
     shard: u16,
+    /// The writer's own: the published term, or one that a turn is about to publish. In a mutex only
+    /// because safe code wants one; whoever has the shard's role finds it free. Reading the published
+    /// one instead would write to memory that every other shard's publishing reads.
+    newest: Mutex<Arc<Term>>,
     published: ArcSwap<Term>,
     /// What the published term's leader has to wait for. Stored before the term it is about, so who
     /// sees the term sees this or what came after it.
@@ -31,6 +35,7 @@ impl Cell {
         Self {
             name: name.into(),
             shard: shard as u16,
+            newest: Mutex::new(unknown.clone()),
             published: ArcSwap::new(unknown),
             handover: ArcSwapOption::empty(),
         }
@@ -42,6 +47,16 @@ impl Cell {
 
     pub(crate) fn shard(&self) -> usize {
         usize::from(self.shard)
+    }
+
+    /// For the shard's writer: the newest state, published or not.
+    pub(crate) fn newest(&self) -> Arc<Term> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For the shard's writer: there is a newer state.
+    pub(crate) fn advance(&self, term: Arc<Term>) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = term;
     }
 
     /// The published term, without touching its reference count.

@@ -5,13 +5,10 @@
 )]
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::Arc;
-
-use arc_swap::Guard;
-use crossbeam::atomic::AtomicCell;
 
 use super::command::{Act, Command, Member, Work};
 use super::follower::Followers;
@@ -36,13 +33,6 @@ type Set<K> = HashSet<K, BuildHasherDefault<OwnKey>>;
 pub(super) struct State {
     shard: usize,
     turn: Turn,
-    turns: u64,
-    released: Arc<AtomicCell<u64>>,
-    /// States newer than the published ones, and the turn that will publish them. Empty where the
-    /// log keeps turns at once.
-    ahead: Map<ByPlace, (Arc<Term>, u64)>,
-    /// Turns in the log's hands, oldest first, with the elections they change.
-    in_flight: VecDeque<(u64, Vec<ByPlace>)>,
     /// Where each session stands. An entry lasts as long as its session, so that who enters and
     /// withdraws all day makes no garbage.
     standing: Map<SessionId, Standing>,
@@ -66,11 +56,7 @@ impl State {
 
     /// Starts a turn.
     pub(super) fn begin(&mut self) {
-        self.turns += 1;
         self.turn.shard = self.shard;
-        self.turn.number = self.turns;
-        self.turn.released.clone_from(&self.released);
-        self.forget_released();
     }
 
     /// True if the turn should be handed over before more is applied.
@@ -89,9 +75,6 @@ impl State {
     pub(super) fn commit(&mut self, log: &dyn Log) {
         if self.turn.is_empty() {
             return;
-        }
-        if log.defers() {
-            self.note_ahead();
         }
         log.commit(&mut self.turn);
     }
@@ -141,7 +124,7 @@ impl State {
         expected: Option<u64>,
         rules: &Rules,
     ) -> Outcome {
-        let now = self.newest(cell);
+        let now = cell.newest();
         if let Some(expected) = expected.filter(|&expected| expected != now.number()) {
             return Err(Error::TermMoved { expected, present: now.number() });
         }
@@ -163,7 +146,7 @@ impl State {
             None => self.create(cell, act),
         }
         let forgotten = now.is_forgotten();
-        Ok(if forgotten { rules.unknown.clone() } else { Guard::into_inner(now) })
+        Ok(if forgotten { rules.unknown.clone() } else { now })
     }
 
     fn create(&mut self, cell: &Arc<Cell>, act: Act<'_>) {
@@ -234,6 +217,7 @@ impl State {
     }
 
     fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>) {
+        cell.advance(term.clone());
         let first = self.turn.publish(cell, term);
         if first
             && !self.followers.is_empty()
@@ -253,54 +237,12 @@ impl State {
     ) -> Option<Command<'static>> {
         let rule = Rule::Leave { session, why: Departure::SessionEnded };
         for place in places.drain(places.len().saturating_sub(LEAVE_STEP)..) {
-            let now = self.newest(&place.0);
+            let now = place.0.newest();
             // Leaving is never refused.
             let _left = self.apply(&place.0, &now, &rule, rules);
         }
         let is_done = places.is_empty();
         (!is_done).then(|| Command { work: Work::Leave { session, places }, reply })
-    }
-
-    /// The newest state of an election: of this turn, of a turn in flight, or published.
-    fn newest(&self, cell: &Arc<Cell>) -> Guard<Arc<Term>> {
-        if let Some(term) = self.turn.newest(cell) {
-            return Guard::from_inner(term.clone());
-        }
-        if !self.ahead.is_empty()
-            && let Some((term, _)) = self.ahead.get(&ByPlace(cell.clone()))
-        {
-            return Guard::from_inner(term.clone());
-        }
-        cell.term()
-    }
-
-    fn note_ahead(&mut self) {
-        let number = self.turn.number;
-        let mut places = Vec::new();
-        for (cell, term) in self.turn.changed() {
-            places.push(ByPlace(cell.clone()));
-            self.ahead.insert(ByPlace(cell.clone()), (term.clone(), number));
-        }
-        self.in_flight.push_back((number, places));
-    }
-
-    fn forget_released(&mut self) {
-        if self.in_flight.is_empty() {
-            return;
-        }
-        let released = self.released.load();
-        while let Some((number, _)) = self.in_flight.front()
-            && *number <= released
-            && let Some((_, places)) = self.in_flight.pop_front()
-        {
-            for place in places {
-                if let Entry::Occupied(entry) = self.ahead.entry(place)
-                    && entry.get().1 <= released
-                {
-                    entry.remove();
-                }
-            }
-        }
     }
 }
 

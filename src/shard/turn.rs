@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use crossbeam::atomic::AtomicCell;
-
 use super::follower::Slot;
 use super::handover::Handover;
 use super::reply::{Outcome, Reply};
@@ -19,23 +17,14 @@ pub(crate) const FULL: usize = 64;
 #[derive(Default)]
 pub(crate) struct Turn {
     pub(crate) shard: usize,
-    /// Counts the turns of a shard, from 1.
-    pub(crate) number: u64,
     /// The newest state of each election that changed; each election once.
     publish: Vec<(Arc<Cell>, Arc<Term>)>,
     handovers: Vec<(Arc<Cell>, Arc<Handover>)>,
     replies: Vec<(Reply, Outcome)>,
     wakes: Vec<Arc<Slot>>,
-    /// Where the shard reads the number of the last turn that was released.
-    pub(crate) released: Arc<AtomicCell<u64>>,
 }
 
 impl Turn {
-    /// The newest state this turn has made of `cell`'s election.
-    pub(crate) fn newest(&self, cell: &Arc<Cell>) -> Option<&Arc<Term>> {
-        self.publish.iter().rev().find(|(it, _)| Arc::ptr_eq(it, cell)).map(|(_, term)| term)
-    }
-
     /// Publishes once for each election, however many commands change it. True if the election is
     /// new to this turn.
     pub(crate) fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>) -> bool {
@@ -71,11 +60,6 @@ impl Turn {
     pub(crate) fn is_empty(&self) -> bool {
         self.publish.is_empty() && self.replies.is_empty() && self.wakes.is_empty()
     }
-
-    /// The elections this turn changes.
-    pub(crate) fn changed(&self) -> impl Iterator<Item = &(Arc<Cell>, Arc<Term>)> {
-        self.publish.iter()
-    }
 }
 
 impl Unit for Turn {
@@ -96,7 +80,6 @@ impl Unit for Turn {
         for (cell, term) in self.publish.drain(..) {
             cell.publish(term);
         }
-        self.released.store(self.number);
         for (reply, outcome) in self.replies.drain(..) {
             reply.send(outcome);
         }
