@@ -124,9 +124,10 @@ impl<K, S> Writer<'_, K, S> {
 
 impl<K, S> Drop for Writer<'_, K, S> {
     fn drop(&mut self) {
-        self.0.taken.swap(false, Ordering::AcqRel);
         // Poisoned by this writer, not merely dropped while its thread unwinds from something else.
-        if self.0.state.is_poisoned() {
+        let has_failed = std::thread::panicking() && self.state().is_none();
+        self.0.taken.swap(false, Ordering::AcqRel);
+        if has_failed {
             // Nobody may come again to run these; dropping them tells who waits for them.
             while self.0.waiting.pop().is_some() {}
         }
