@@ -11,7 +11,8 @@ use crate::error::{EndReason, Error};
 ///
 /// Ask it right before each act, and give the term to whatever the act changes: a check there is
 /// what stops an act that was under way when the lead passed on. Dropping it changes nothing but
-/// lets go of the term; [`resign`](Self::resign) gives up the place.
+/// lets go of the term, also for another proof of the same term: hold one at a time.
+/// [`resign`](Self::resign) gives up the place.
 pub struct Leadership {
     election: Election,
     session: Session,

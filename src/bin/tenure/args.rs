@@ -168,15 +168,16 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time)]
     pub(crate) drain: Duration,
 
-    #[command(flatten)]
-    pub(crate) limits: Limits,
-
     /// What to log: error, warn, info, debug, trace, or a filter such as tenure=debug.
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log_level: String,
     /// Text for people, or json for machines, on standard error.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) log_format: Format,
+
+    // Last, because its heading holds for all that follows.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 /// The bounds. At one of them the answer is an error that names it, and nothing else suffers.
