@@ -21,6 +21,9 @@ fn messages() -> Result<(), Box<dyn Error>> {
         "atomix/primitive/primitive.proto",
         "atomix/headers/headers.proto",
         "atomix/leader/latch.proto",
+        "tenure/v1/connection.proto",
+        "tenure/v1/sessions.proto",
+        "tenure/v1/elections.proto",
         "ttrpc/request.proto",
     ];
     let set = protox::compile(files, [ROOT])?;
