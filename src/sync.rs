@@ -1,6 +1,6 @@
 //! The one seam between the real primitives and the model checker's.
 //!
-//! The lock-free files (`lease.rs`, `shard/{mailbox,snapshot,watch}.rs`) take their atomics, locks
+//! The lock-free files (`lease.rs`, `shard/{mailbox,published,watch}.rs`) take their atomics, locks
 //! and queues from here and nowhere else. `loom-tests` compiles the same files with this module
 //! turned to loom by `--cfg tenure_loom` (a cfg of our own, because dependencies give
 //! `--cfg loom` a meaning of theirs).

@@ -34,7 +34,7 @@ const GROUND: &[&str] = &["id", "error", "limits", "clock", "sync"];
 
 /// The files that may name an atomic ordering; each opens with why it is right.
 const ORDERINGS: &[&str] =
-    &["lease.rs", "shard/mailbox.rs", "shard/snapshot.rs", "shard/watch.rs", "sync.rs"];
+    &["lease.rs", "shard/mailbox.rs", "shard/published.rs", "shard/watch.rs", "sync.rs"];
 
 struct Source {
     /// Path below `src/`, with `/`.

@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::error::EndReason;
 use crate::lease::{Expiry, Lease};
 use crate::shard::mailbox::{Mailbox, Next};
+use crate::shard::published::{self, Swap};
 use crate::shard::watch::Mark;
 
 /// Runs commands that are numbers into the list that is the state.
@@ -142,6 +143,72 @@ fn publish_before_reply() {
         other.join().unwrap();
         assert_eq!(election.published.cached(), 2);
         assert!(election.replies.iter().all(|reply| reply.load(Ordering::Acquire) > 0));
+    });
+}
+
+impl Swap<u64> for Published {
+    fn store(&self, revision: u64) {
+        Published::store(self, revision);
+    }
+}
+
+/// Two first readers and a writer at once: nobody sees a value go back, who knows of a release sees
+/// it, and in the end everybody sees the newest.
+#[test]
+fn published_from_the_first_reader_on() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let value = Arc::new(published::Published::new(0, Published::default()));
+        let known = Arc::new(AtomicU64::new(0));
+        let writer = {
+            let (value, known) = (value.clone(), known.clone());
+            thread::spawn(move || {
+                for revision in 1..=2 {
+                    value.advance(revision);
+                    value.release(revision);
+                    known.store(revision, Ordering::Release);
+                }
+            })
+        };
+        let look = {
+            let (value, known) = (value.clone(), known.clone());
+            move || {
+                let told = known.load(Ordering::Acquire);
+                let seen = value.read().cached();
+                assert!(seen >= told, "a release was missed");
+                assert!(value.published().cached() >= seen, "it went back");
+            }
+        };
+        let reader = thread::spawn(look.clone());
+        look();
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!((value.read().cached(), value.newest()), (2, 2));
+    });
+}
+
+/// Looking without becoming a reader.
+#[test]
+fn peeks_see_what_was_released() {
+    loom::model(|| {
+        let value = Arc::new(published::Published::new(0, Published::default()));
+        let writer = {
+            let value = value.clone();
+            thread::spawn(move || {
+                value.advance(1);
+                value.release(1);
+            })
+        };
+        let reader = {
+            let value = value.clone();
+            thread::spawn(move || value.read().cached())
+        };
+        let peeked = value.peek(Published::cached, |kept| *kept);
+        assert!(peeked <= 1);
+        writer.join().unwrap();
+        assert!(reader.join().unwrap() <= 1);
+        assert_eq!(value.peek(Published::cached, |kept| *kept), 1);
     });
 }
 

@@ -256,7 +256,7 @@ impl Drop for Election {
     fn drop(&mut self) {
         // Nobody else may know this name any more; then the map needs not either.
         let Some(cell) = self.cell.take() else { return };
-        if cell.term().is_forgotten() {
+        if cell.is_forgotten() {
             let name: Box<str> = cell.name().into();
             drop(cell);
             self.engine.inner.registry.forget(&name);

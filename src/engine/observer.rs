@@ -29,7 +29,7 @@ pub struct Observer {
 
 impl Observer {
     pub(super) fn new(election: Election) -> Self {
-        Self { cache: Cache::new(Source(election.cell().clone())), election }
+        Self { cache: Cache::new(Source::of(election.cell().clone())), election }
     }
 
     /// The present term.

@@ -116,5 +116,5 @@ impl Registry {
 
 /// True if only the map holds the cell and no term of it has to be remembered.
 fn is_idle(key: &ByName) -> bool {
-    Arc::strong_count(&key.0) == 1 && key.0.term().is_forgotten()
+    Arc::strong_count(&key.0) == 1 && key.0.is_forgotten()
 }

@@ -16,6 +16,7 @@ mod failpoint;
 mod follower;
 mod handover;
 mod mailbox;
+mod published;
 mod reply;
 mod snapshot;
 mod state;

@@ -8,11 +8,12 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 use super::handover::Handover;
+use super::published::{Published, Swap};
 use crate::election::Term;
 
 /// The place of one election. Handles, observers and watches hold it, so they follow the name: it
@@ -20,14 +21,16 @@ use crate::election::Term;
 pub(crate) struct Cell {
     name: Box<str>,
     shard: u16,
-    /// The writer's own: the published term, or one that a turn is about to publish. In a mutex only
-    /// because safe code wants one; whoever has the shard's role finds it free. Reading the published
-    /// one instead would write to memory that every other shard's publishing reads.
-    newest: Mutex<Arc<Term>>,
-    published: ArcSwap<Term>,
+    term: Published<Arc<Term>, ArcSwap<Term>>,
     /// What the published term's leader has to wait for. Stored before the term it is about, so who
     /// sees the term sees this or what came after it.
     handover: ArcSwapOption<Handover>,
+}
+
+impl Swap<Arc<Term>> for ArcSwap<Term> {
+    fn store(&self, term: Arc<Term>) {
+        self.store(term);
+    }
 }
 
 impl Cell {
@@ -35,8 +38,7 @@ impl Cell {
         Self {
             name: name.into(),
             shard: shard as u16,
-            newest: Mutex::new(unknown.clone()),
-            published: ArcSwap::new(unknown),
+            term: Published::new(unknown.clone(), ArcSwap::new(unknown)),
             handover: ArcSwapOption::empty(),
         }
     }
@@ -51,17 +53,23 @@ impl Cell {
 
     /// For the shard's writer: the newest state, published or not.
     pub(crate) fn newest(&self) -> Arc<Term> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.term.newest()
     }
 
     /// For the shard's writer: there is a newer state.
     pub(crate) fn advance(&self, term: Arc<Term>) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = term;
+        self.term.advance(term);
     }
 
     /// The published term, without touching its reference count.
+    #[inline]
     pub(crate) fn term(&self) -> Guard<Arc<Term>> {
-        self.published.load()
+        self.term.read().load()
+    }
+
+    /// True if no term of it has to be remembered. Asking is not reading.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.term.peek(|published| published.load().is_forgotten(), |kept| kept.is_forgotten())
     }
 
     pub(crate) fn handover(&self) -> Option<Arc<Handover>> {
@@ -73,19 +81,26 @@ impl Cell {
     }
 
     pub(crate) fn publish(&self, term: Arc<Term>) {
-        self.published.store(term);
+        self.term.release(term);
     }
 }
 
 /// What arc-swap's `Cache` follows.
 #[derive(Clone)]
-pub(crate) struct Source(pub(crate) Arc<Cell>);
+pub(crate) struct Source(Arc<Cell>);
+
+impl Source {
+    pub(crate) fn of(cell: Arc<Cell>) -> Self {
+        cell.term.read();
+        Self(cell)
+    }
+}
 
 impl Deref for Source {
     type Target = ArcSwap<Term>;
 
     fn deref(&self) -> &ArcSwap<Term> {
-        &self.0.published
+        self.0.term.published()
     }
 }
 

@@ -1,0 +1,113 @@
+//! A value that is published from its first reader on.
+//!
+//! A store of arc-swap writes to memory of every thread that ever used one, so two shards that publish
+//! at once slow each other. Most changes are read by nobody but their own caller. So until somebody
+//! reads it, the released value is kept under a lock alone, which only the writer and the first reader
+//! ever take; from then on it is stored into the swap, and readers take no lock.
+//!
+//! - The first reader, under the lock, stores the released value into the swap and then says that it
+//!   is read (`Release`).
+//! - The writer, under the lock, finds that not said and leaves the value where the first reader will
+//!   find it; or it finds it said (`Acquire`), and its store into the swap comes after the first
+//!   reader's in the swap's modification order.
+//!
+//! So the swap never goes back, and holds the newest released value once it is read.
+
+use std::sync::PoisonError;
+
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+
+/// What readers read from without a lock.
+pub(crate) trait Swap<T> {
+    fn store(&self, value: T);
+}
+
+pub(crate) struct Published<T, S> {
+    own: Mutex<Own<T>>,
+    /// Meaningful once it is read.
+    swap: S,
+    /// Never goes back.
+    is_read: AtomicBool,
+}
+
+/// In a mutex because safe code wants one. Who applies reads it here, and nothing that others write.
+struct Own<T> {
+    /// Released, or about to be.
+    newest: T,
+    /// What anybody may see; kept up only until it is read.
+    released: T,
+}
+
+impl<T: Clone, S: Swap<T>> Published<T, S> {
+    pub(crate) fn new(value: T, swap: S) -> Self {
+        let own = Own { newest: value.clone(), released: value };
+        Self { own: Mutex::new(own), swap, is_read: AtomicBool::new(false) }
+    }
+
+    /// For the writer: the newest value, released or not.
+    pub(crate) fn newest(&self) -> T {
+        self.own().newest.clone()
+    }
+
+    /// For the writer: there is a newer value, to be released later.
+    pub(crate) fn advance(&self, value: T) {
+        self.own().newest = value;
+    }
+
+    /// For the writer: anybody may see this value.
+    pub(crate) fn release(&self, value: T) {
+        if !self.is_read() {
+            let mut own = self.own();
+            if !self.is_read() {
+                own.released = value;
+                return;
+            }
+        }
+        self.swap.store(value);
+    }
+
+    /// Where to read, from now on.
+    #[inline]
+    pub(crate) fn read(&self) -> &S {
+        if !self.is_read() {
+            self.begin();
+        }
+        self.published()
+    }
+
+    /// Where to read, for those who called [`read`](Self::read) before.
+    #[inline]
+    pub(crate) fn published(&self) -> &S {
+        &self.swap
+    }
+
+    /// Looks at the released value without becoming a reader.
+    pub(crate) fn peek<R>(&self, published: impl FnOnce(&S) -> R, kept: impl FnOnce(&T) -> R) -> R {
+        if !self.is_read() {
+            let own = self.own();
+            if !self.is_read() {
+                return kept(&own.released);
+            }
+        }
+        published(&self.swap)
+    }
+
+    #[cold]
+    fn begin(&self) {
+        let own = self.own();
+        if !self.is_read() {
+            self.swap.store(own.released.clone());
+            self.is_read.store(true, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Acquire)
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own<T>> {
+        // Each change is one store, which no panic leaves half done.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
