@@ -337,6 +337,65 @@ fn a_watch_is_a_stream_that_needs_no_runtime() {
     assert_eq!(next(), None);
 }
 
+/// A waker is its user's code. It is called outside the writer's role, so it may change the very
+/// election that it was woken for, and a panic in it breaks nothing but its caller.
+#[test]
+fn a_waker_may_call_the_engine_or_panic() {
+    struct Meddler(tenure::Election, tenure::Session);
+    impl Wake for Meddler {
+        fn wake(self: Arc<Self>) {
+            let term = self.0.enter(&self.1, "meddler").unwrap();
+            assert!(term.participants().all(|it| it != "bad"), "a planted panic");
+        }
+    }
+
+    let engine = small(Limits::default());
+    let session = engine.session().unwrap();
+    let election = engine.election("e").unwrap();
+    let meddler = Arc::new(Meddler(election.clone(), engine.session().unwrap()));
+    let waker = Waker::from(meddler);
+    let mut watch = pin!(election.watch());
+    let mut listen =
+        || while watch.as_mut().poll_next(&mut Context::from_waker(&waker)).is_ready() {};
+    listen();
+    election.enter(&session, "a").unwrap();
+    assert_eq!(election.term().to_string(), "t1 a [meddler]");
+    listen();
+    let caller = (election.clone(), engine.session().unwrap());
+    let broken = thread::spawn(move || caller.0.enter(&caller.1, "bad").map(drop));
+    assert!(broken.join().is_err(), "the planted panic is the caller's");
+    listen();
+    election.evict("bad").unwrap();
+    assert_eq!(election.enter(&session, "b").unwrap().to_string(), "t1 a [meddler b]");
+}
+
+/// Whoever begins to read while it changes sees what was told, and nothing go back.
+#[test]
+fn a_first_reader_in_the_midst_of_changes() {
+    let engine = engine();
+    let session = engine.session().unwrap();
+    for round in 0..2_000 {
+        let election = engine.election(&format!("e{round}")).unwrap();
+        let told = crossbeam::atomic::AtomicCell::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    told.store(election.enter(&session, "a").unwrap().revision());
+                    told.store(election.withdraw(&session, "a").unwrap().revision());
+                }
+            });
+            let mut seen = told.load();
+            let mut observer = election.observe();
+            while seen < 8 {
+                let floor = told.load().max(seen);
+                seen = observer.term().revision();
+                assert!(seen >= floor, "{seen} after {floor}");
+                std::hint::spin_loop();
+            }
+        });
+    }
+}
+
 /// Many threads on one election: nothing is lost, terms are unique, and every watch ends at the
 /// newest.
 #[test]

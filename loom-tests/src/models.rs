@@ -25,6 +25,7 @@ fn submit(mailbox: &Mailbox<u64, Vec<u64>>, command: u64) {
                 }
             }
         },
+        || {},
     );
     assert!(submitted.is_ok());
 }
@@ -39,6 +40,7 @@ fn contents(mailbox: &Mailbox<u64, Vec<u64>>) -> Vec<u64> {
             next.for_each(drop);
             seen = Some(state.clone());
         },
+        || {},
     );
     seen.expect("nobody else is there, so the look runs here")
 }
@@ -65,6 +67,47 @@ fn mailbox_leaves_no_command_behind() {
         assert_eq!(sorted, [11, 12, 21], "lost or doubled");
         let place = |n| ran.iter().position(|&it| it == n).unwrap();
         assert!(place(11) < place(12), "one submitter's order");
+    });
+}
+
+/// Turns of one command: the role is given back in between, and a submitter whose own command was not
+/// yet due leaves it in its place.
+#[test]
+fn mailbox_turns_end_before_all_is_done() {
+    fn submit(mailbox: &Mailbox<u64, Vec<u64>>, command: u64) {
+        let submitted = mailbox.submit(
+            usize::MAX,
+            command,
+            |command| command,
+            |state, next| {
+                if let Some(Next::Own(command) | Next::Waited(command)) = next.next() {
+                    state.push(command);
+                }
+            },
+            || {},
+        );
+        assert!(submitted.is_ok());
+    }
+
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let mailbox = Arc::new(Mailbox::new(Vec::new()));
+        mailbox.put_back(1);
+        mailbox.put_back(2);
+        let other = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || submit(&mailbox, 11))
+        };
+        submit(&mailbox, 21);
+        submit(&mailbox, 22);
+        other.join().unwrap();
+        assert_eq!(mailbox.waiting(), 0, "left behind");
+        let ran = contents(&mailbox);
+        let place = |n| ran.iter().position(|&it| it == n).expect("lost");
+        assert_eq!(ran.len(), 5, "doubled");
+        assert!(place(1) < place(2) && place(2) < place(11), "what waited goes first");
+        assert!(place(2) < place(21) && place(21) < place(22), "one submitter's order: {ran:?}");
     });
 }
 
@@ -122,6 +165,7 @@ fn publish_before_reply() {
                     election.replies[who].store(*revision, Ordering::Release);
                 }
             },
+            || {},
         );
         let replied = election.replies[who].load(Ordering::Acquire);
         if replied > 0 {
@@ -317,6 +361,7 @@ fn session_end_against_enter() {
                         }
                     }
                 },
+                || {},
             );
         }
 
@@ -343,6 +388,7 @@ fn session_end_against_enter() {
                     seen = *stands;
                     next.for_each(drop);
                 },
+                || {},
             );
             seen
         }

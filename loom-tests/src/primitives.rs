@@ -18,14 +18,22 @@ impl<T> SegQueue<T> {
     }
 
     pub(crate) fn push(&self, value: T) {
-        self.items.lock().unwrap().push_back(value);
-        self.len.fetch_add(1, Ordering::Relaxed);
+        let mut items = self.items.lock().unwrap();
+        items.push_back(value);
+        self.count(&items);
     }
 
     pub(crate) fn pop(&self) -> Option<T> {
-        let value = self.items.lock().unwrap().pop_front()?;
-        self.len.fetch_sub(1, Ordering::Relaxed);
+        let mut items = self.items.lock().unwrap();
+        let value = items.pop_front()?;
+        self.count(&items);
         Some(value)
+    }
+
+    /// Counted where it is pushed or popped, as crossbeam's indices are: a push that has returned is
+    /// never missing from the length.
+    fn count(&self, items: &VecDeque<T>) {
+        self.len.store(items.len() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -33,8 +41,6 @@ impl<T> SegQueue<T> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        // A pop may be counted before its push: then the difference is below zero for a moment.
-        let len = self.len.load(Ordering::Relaxed);
-        usize::try_from(len.cast_signed()).unwrap_or(0)
+        self.len.load(Ordering::Relaxed) as usize
     }
 }

@@ -13,7 +13,7 @@ use futures_core::Stream;
 use super::Election;
 use crate::clock::Clock;
 use crate::election::Term;
-use crate::shard::{Outcome, ReplyTo, Sink, Slot, Ticket, Work};
+use crate::shard::{self, Outcome, ReplyTo, Sink, Slot, Ticket, Work};
 
 /// Follows an election for somebody who is told through a sink.
 pub(crate) struct Follower {
@@ -82,7 +82,9 @@ impl Sink for Bell {
     fn reply(&self, _: Ticket, _: Outcome) {}
 
     fn changed(&self, _: Ticket) {
-        self.0.wake();
+        if let Some(waker) = self.0.take() {
+            shard::wake(waker);
+        }
     }
 }
 

@@ -49,13 +49,15 @@ impl<K, S> Mailbox<K, S> {
     /// Has `command` run, here or by the present writer, after everything this thread submitted
     /// before. If it has to wait behind `bound` others or more, it comes back instead (when many
     /// submit at once, each may add one over the bound). `keep` makes it fit to wait. `run` takes
-    /// what there is to run until there is no more, or stops earlier: it is called again.
+    /// what there is to run until there is no more, or stops earlier: then the role is given back, so
+    /// that another submitter may go on, and `rest` is called before it is tried for again.
     pub(crate) fn submit<C>(
         &self,
         bound: usize,
         command: C,
-        keep: impl FnOnce(C) -> K,
+        keep: impl Fn(C) -> K,
         mut run: impl FnMut(&mut S, &mut dyn Iterator<Item = Next<C, K>>),
+        mut rest: impl FnMut(),
     ) -> Result<(), Overloaded<C>> {
         let mut own = None;
         let mut role = self.take_role();
@@ -69,7 +71,12 @@ impl<K, S> Mailbox<K, S> {
         }
         while let Some(writer) = role {
             writer.work(&mut own, &mut run);
+            if let Some(own) = own.take() {
+                // Many waited before it. Whoever has the role next runs it in its place.
+                self.waiting.push(keep(own));
+            }
             drop(writer);
+            rest();
             role = if self.waiting.is_empty() { None } else { self.take_role() };
         }
         Ok(())

@@ -7,6 +7,7 @@
 //! Reading order: `command` (what can be asked), `mailbox` (who runs it), `state` (what it does),
 //! `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and `reply`.
 
+mod bell;
 #[cfg(feature = "failpoints")]
 #[allow(unreachable_pub, reason = "the tests plant them through `internals`")]
 pub mod canary;
@@ -27,6 +28,7 @@ mod writer;
 #[cfg(feature = "failpoints")]
 use failpoint::failpoint;
 
+pub(crate) use bell::wake;
 pub(crate) use command::{Act, Command, Member, Work};
 pub(crate) use follower::Slot;
 pub(crate) use reply::{Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};

@@ -1,10 +1,11 @@
-//! The writer's loop: take commands, apply them as one turn, hand the turn to the log.
+//! The writer's turn: take commands, apply them, hand what came of them to the log.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crossbeam::atomic::AtomicCell;
 
+use super::bell;
 use super::command::Command;
 use super::mailbox::{Mailbox, Next, Overloaded};
 use super::state::State;
@@ -50,9 +51,13 @@ impl Shard {
     /// Has the command run: by this thread if nobody else is at it. Its reply always comes.
     pub(crate) fn submit(&self, command: Command<'_>) {
         let bound = if command.is_owed() { usize::MAX } else { self.rules.limits.mailbox };
-        let submitted = self.mailbox.submit(bound, command, Command::into_owned, |state, next| {
-            self.run(state, next);
-        });
+        let submitted = self.mailbox.submit(
+            bound,
+            command,
+            Command::into_owned,
+            |state, next| bell::as_writer(|| self.run(state, next)),
+            bell::ring,
+        );
         if let Err(Overloaded(command)) = submitted {
             let max = self.rules.limits.mailbox as u64;
             let advice = "the shard has too much to do; try again a little later";
@@ -65,31 +70,27 @@ impl Shard {
         self.mailbox.waiting()
     }
 
+    /// One turn.
     fn run<'a>(
         &self,
         state: &mut State,
         next: &mut dyn Iterator<Item = Next<Command<'a>, Command<'static>>>,
     ) {
         let mut state = Abandon(state);
-        loop {
-            state.begin();
-            let mut commands = 0;
-            while commands < turn::FULL && !state.is_full() {
-                let command = match next.next() {
-                    Some(Next::Own(command)) => command,
-                    Some(Next::Waited(command)) => command,
-                    None => break,
-                };
-                commands += 1;
-                if let Some(rest) = state.step(command, &self.rules) {
-                    self.mailbox.put_back(rest);
-                }
-            }
-            state.commit(&*self.rules.log);
-            if commands == 0 {
-                return;
+        state.begin();
+        let mut commands = 0;
+        while commands < turn::FULL && !state.is_full() {
+            let command = match next.next() {
+                Some(Next::Own(command)) => command,
+                Some(Next::Waited(command)) => command,
+                None => break,
+            };
+            commands += 1;
+            if let Some(rest) = state.step(command, &self.rules) {
+                self.mailbox.put_back(rest);
             }
         }
+        state.commit(&*self.rules.log);
     }
 }
 
