@@ -34,13 +34,13 @@ pub(crate) struct Published<T, S> {
 struct Own<T> {
     /// Released, or about to be.
     newest: T,
-    /// What anybody may see; kept up only until it is read.
-    released: T,
+    /// What anybody may see; nothing once it is read.
+    released: Option<T>,
 }
 
 impl<T: Clone, S: Swap<T>> Published<T, S> {
     pub(crate) fn new(value: T, swap: S) -> Self {
-        let own = Own { newest: value.clone(), released: value };
+        let own = Own { newest: value.clone(), released: Some(value) };
         Self { own: Mutex::new(own), swap, is_read: AtomicBool::new(false) }
     }
 
@@ -57,9 +57,8 @@ impl<T: Clone, S: Swap<T>> Published<T, S> {
     /// For the writer: anybody may see this value.
     pub(crate) fn release(&self, value: T) {
         if !self.is_read() {
-            let mut own = self.own();
-            if !self.is_read() {
-                own.released = value;
+            if let Some(released) = &mut self.own().released {
+                *released = value;
                 return;
             }
         }
@@ -83,20 +82,19 @@ impl<T: Clone, S: Swap<T>> Published<T, S> {
 
     /// Looks at the released value without becoming a reader.
     pub(crate) fn peek<R>(&self, published: impl FnOnce(&S) -> R, kept: impl FnOnce(&T) -> R) -> R {
-        if !self.is_read() {
-            let own = self.own();
-            if !self.is_read() {
-                return kept(&own.released);
-            }
+        if !self.is_read()
+            && let Some(released) = &self.own().released
+        {
+            return kept(released);
         }
         published(&self.swap)
     }
 
     #[cold]
     fn begin(&self) {
-        let own = self.own();
-        if !self.is_read() {
-            self.swap.store(own.released.clone());
+        let mut own = self.own();
+        if let Some(released) = own.released.take() {
+            self.swap.store(released);
             self.is_read.store(true, Ordering::Release);
         }
     }
