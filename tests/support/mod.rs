@@ -1,6 +1,7 @@
 //! The real binary as a child process, what its output says, and what the system says of it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub(crate) mod proxy;
 pub(crate) mod raw;
 
 use std::ffi::OsStr;
