@@ -56,11 +56,11 @@ impl<T: Clone, S: Swap<T>> Published<T, S> {
 
     /// For the writer: anybody may see this value.
     pub(crate) fn release(&self, value: T) {
-        if !self.is_read() {
-            if let Some(released) = &mut self.own().released {
-                *released = value;
-                return;
-            }
+        if !self.is_read()
+            && let Some(released) = &mut self.own().released
+        {
+            *released = value;
+            return;
         }
         self.swap.store(value);
     }
