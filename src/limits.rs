@@ -24,7 +24,7 @@ pub struct Limits {
     pub mailbox: usize,
     /// Connections of a server.
     pub connections: usize,
-    /// Live streams on one connection.
+    /// Live streams on one connection: watches, and calls whose outcome is still to come.
     pub streams: usize,
     /// Bytes of one frame's payload.
     pub frame_bytes: usize,

@@ -16,6 +16,8 @@ pub struct LooseConnection {
     outbox: Arc<Outbox>,
     next: Next,
     requests: u64,
+    /// The last time that was told.
+    now: Moment,
 }
 
 impl LooseConnection {
@@ -29,12 +31,14 @@ impl LooseConnection {
             idle: None,
             cache_rules: Arc::from([]),
         };
-        let conn = Conn::new(engine.clone(), outbox.clone(), 1, Arc::new(terms), now);
-        Self { conn, outbox, next: Next::Keep, requests: 0 }
+        let conn =
+            Conn::new(engine.clone(), (outbox.clone(), 1), "loose".into(), Arc::new(terms), now);
+        Self { conn, outbox, next: Next::Keep, requests: 0, now }
     }
 
     /// The peer sent `bytes`.
     pub fn feed(&mut self, now: Moment, bytes: &[u8]) {
+        self.now = now;
         self.conn.feed(now, bytes);
     }
 
@@ -43,11 +47,13 @@ impl LooseConnection {
         self.conn.feed_end();
     }
 
-    /// Fetches one outcome or change from the engine. False if there was none.
+    /// Fetches one outcome or change from the engine, at the last time that was told. False if there was none.
     pub fn fetch(&mut self) -> bool {
         match self.outbox.pop() {
-            Some(Item::Reply(ticket, outcome)) => self.conn.deliver(ticket.about, outcome),
-            Some(Item::Changed(ticket)) => self.conn.changed(ticket.about),
+            Some(Item::Reply(ticket, outcome)) => {
+                self.conn.deliver(self.now, ticket.about, outcome)
+            }
+            Some(Item::Changed(ticket)) => self.conn.changed(self.now, ticket.about),
             Some(Item::Arrival(_) | Item::Drain | Item::Stop) | None => return false,
         }
         true
@@ -67,6 +73,7 @@ impl LooseConnection {
 
     /// `count` of the pending bytes were written.
     pub fn sent(&mut self, now: Moment, count: usize) {
+        self.now = now;
         self.conn.sent(now, count);
         self.next = self.conn.next_step(now);
     }
@@ -83,6 +90,7 @@ impl LooseConnection {
 
     /// It is `now`.
     pub fn tick(&mut self, now: Moment) {
+        self.now = now;
         self.conn.on_timer(now);
         self.next = self.conn.next_step(now);
     }

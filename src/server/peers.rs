@@ -120,7 +120,8 @@ impl Peers {
         let slot = entry.key();
         let key = u64::from(self.lives) << 32 | slot as u64;
         let (engine, terms) = (self.shared.engine.clone(), self.shared.terms.clone());
-        let mut conn = Conn::new(engine, self.sink.clone(), key, terms, now);
+        let peer = socket.to_string().into();
+        let mut conn = Conn::new(engine, (self.sink.clone(), key), peer, terms, now);
         if self.draining {
             conn.drain();
         }
@@ -178,16 +179,16 @@ impl Peers {
         }
     }
 
-    pub(super) fn deliver(&mut self, ticket: Ticket, outcome: Outcome) {
+    pub(super) fn deliver(&mut self, now: Moment, ticket: Ticket, outcome: Outcome) {
         if let Some((slot, peer)) = self.addressed(ticket.to) {
-            peer.conn.deliver(ticket.about, outcome);
+            peer.conn.deliver(now, ticket.about, outcome);
             self.touch(slot);
         }
     }
 
-    pub(super) fn changed(&mut self, ticket: Ticket) {
+    pub(super) fn changed(&mut self, now: Moment, ticket: Ticket) {
         if let Some((slot, peer)) = self.addressed(ticket.to) {
-            peer.conn.changed(ticket.about);
+            peer.conn.changed(now, ticket.about);
             self.touch(slot);
         }
     }

@@ -183,8 +183,8 @@ impl Reactor {
     fn take_in(&mut self, now: Moment) {
         for _ in 0..self.outbox.len() {
             match self.outbox.pop() {
-                Some(Item::Reply(ticket, outcome)) => self.peers.deliver(ticket, outcome),
-                Some(Item::Changed(ticket)) => self.peers.changed(ticket),
+                Some(Item::Reply(ticket, outcome)) => self.peers.deliver(now, ticket, outcome),
+                Some(Item::Changed(ticket)) => self.peers.changed(now, ticket),
                 Some(Item::Arrival(socket)) => self.adopt(now, socket),
                 Some(Item::Drain) => self.drain(),
                 Some(Item::Stop) => self.life = Life::Stopped,

@@ -53,18 +53,20 @@ impl Caller {
     pub(super) fn watch(&mut self, payload: &[u8], to: ReplyTo<'_>) -> Result<Answer<'_>, Error> {
         let request = NamedRequest::decode(payload)
             .map_err(|fault| fault.of("atomix.runtime.election.v1.WatchRequest"))?;
+        let (sink, ticket) = to.claim()?;
         let election = self.names.find_or_make(request.name, &self.engine)?;
-        Ok(Answer::Stream(election.follow(to.sink, to.ticket)))
+        Ok(Answer::Watch(election.follow(sink, ticket)))
     }
 
     pub(super) fn enter(&mut self, payload: &[u8], to: ReplyTo<'_>) -> Result<Answer<'_>, Error> {
         let request = CandidateRequest::decode(payload)
             .map_err(|fault| fault.of("atomix.runtime.election.v1.EnterRequest"))?;
         let candidate = self.checked(request.candidate)?;
+        let (sink, ticket) = to.claim()?;
         let election = self.names.find_or_make(request.name, &self.engine)?;
         let session = opened(&mut self.session, &self.engine)?;
         let conflict = Conflict::PassFromConnection;
-        election.submit(Act::Enter { candidate, session, conflict }, to.sink, to.ticket);
+        election.submit(Act::Enter { candidate, session, conflict }, sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
     }
 
@@ -79,8 +81,9 @@ impl Caller {
         let Some(election) = self.names.find(request.name, &self.engine)? else {
             return Ok(Answer::Now(NO_TERM));
         };
+        let (sink, ticket) = to.claim()?;
         let session = opened(&mut self.session, &self.engine)?;
-        election.submit(Act::Withdraw { candidate, session }, to.sink, to.ticket);
+        election.submit(Act::Withdraw { candidate, session }, sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
     }
 
@@ -97,7 +100,8 @@ impl Caller {
         let Some(election) = self.names.find(request.name, &self.engine)? else {
             return Ok(Answer::Now(NO_TERM));
         };
-        election.submit((change.act)(candidate), to.sink, to.ticket);
+        let (sink, ticket) = to.claim()?;
+        election.submit((change.act)(candidate), sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
     }
 

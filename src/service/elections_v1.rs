@@ -16,10 +16,11 @@ impl Caller {
         let request = CreateRequest::decode(payload)
             .map_err(|fault| fault.of("atomix.runtime.election.v1.CreateRequest"))?;
         check_tags(&request)?;
+        let (sink, ticket) = to.claim()?;
         let election = self.names.find_or_make(request.name, &self.engine)?;
         let cached = cache::is_cached(&self.rules, request.name, request.tags());
         let tags = request.tags().map(Box::from).collect();
-        election.submit(Act::Create { tags }, to.sink, to.ticket);
+        election.submit(Act::Create { tags }, sink, ticket);
         Ok(Answer::Later(Shape::Created { election: election.clone(), cached }))
     }
 
@@ -31,7 +32,8 @@ impl Caller {
             return Ok(Answer::Now(EMPTY));
         };
         let Some(session) = &self.session else { return Ok(Answer::Closed(election.clone())) };
-        election.submit(Act::Leave { session }, to.sink, to.ticket);
+        let (sink, ticket) = to.claim_to_end();
+        election.submit(Act::Leave { session }, sink, ticket);
         Ok(Answer::Later(Shape::Closed(election.clone())))
     }
 }

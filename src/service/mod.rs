@@ -8,10 +8,16 @@ mod cache;
 mod election_v1;
 mod elections_v1;
 mod names;
+#[cfg(test)]
+pub(crate) mod probe;
+mod task;
 
 use std::sync::Arc;
 
+use crossbeam::atomic::AtomicCell;
+
 pub use self::cache::CacheRule;
+pub(crate) use self::task::{Step, Task};
 
 use self::names::Names;
 use crate::election::Term;
@@ -21,33 +27,97 @@ use crate::id::SessionKind;
 use crate::shard::{Sink, Ticket};
 use crate::wire::election_v1 as wire;
 
+/// Counts the connections of this process, whichever server they belong to.
+static CONNECTIONS: AtomicCell<u64> = AtomicCell::new(0);
+
 /// One connection, as the methods see it.
 pub(crate) struct Caller {
     engine: Engine,
+    /// Which connection it is: never used again in this process.
+    #[allow(dead_code, reason = "the services that come next use it")]
+    connection: u64,
+    /// Whose it is, for people.
+    #[allow(dead_code, reason = "the services that come next use it")]
+    peer: Box<str>,
     /// Made by the first call that needs one.
     session: Option<Session>,
     names: Names,
     rules: Arc<[CacheRule]>,
 }
 
-/// Where the outcome of a call goes that is not answered at once.
+/// One call, as a transport received it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Call<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) payload: &'a [u8],
+    /// The request metadata [`SESSION`]: the key of the session to act for.
+    #[allow(dead_code, reason = "the services that come next use it")]
+    pub(crate) session: Option<&'a str>,
+}
+
+/// The request metadata that names an explicit session by its key.
+pub(crate) const SESSION: &str = "tenure-session";
+
+/// Where a call is heard of that is not answered at once.
 #[derive(Clone, Copy)]
 pub(crate) struct ReplyTo<'a> {
-    pub(crate) sink: &'a Arc<dyn Sink>,
-    pub(crate) ticket: Ticket,
+    sink: &'a Arc<dyn Sink>,
+    ticket: Ticket,
+    /// The limit, if the connection has as many live streams as it may.
+    full: Option<usize>,
+}
+
+impl<'a> ReplyTo<'a> {
+    pub(crate) fn new(sink: &'a Arc<dyn Sink>, ticket: Ticket, full: Option<usize>) -> Self {
+        Self { sink, ticket, full }
+    }
+
+    /// What to submit a command or to follow with: the call becomes a live stream of its connection. To
+    /// be asked for before anything is changed.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] if the connection has as many as it may.
+    pub(crate) fn claim(self) -> Result<(&'a Arc<dyn Sink>, Ticket), Error> {
+        match self.full {
+            None => Ok((self.sink, self.ticket)),
+            Some(max) => Err(too_many_streams(max)),
+        }
+    }
+
+    /// The same for a call that ends others, and so is taken at the limit too.
+    pub(crate) fn claim_to_end(self) -> (&'a Arc<dyn Sink>, Ticket) {
+        (self.sink, self.ticket)
+    }
+}
+
+/// The refusal of one live stream more on a connection.
+pub(crate) fn too_many_streams(max: usize) -> Error {
+    let advice = "wait for the answers to earlier calls, end watches that are no longer read, or use \
+                  another connection";
+    Error::LimitReached { limit: "streams", max: max as u64, advice }
 }
 
 /// What a call came to.
 pub(crate) enum Answer<'c> {
     /// Done.
     Now(Body<'c>),
+    /// Done, with this body.
+    #[allow(dead_code, reason = "the services that come next use it")]
+    Bytes(Vec<u8>),
     /// Submitted: the sink will have the outcome, and the shape makes a body of it.
     Later(Shape),
     /// The caller's use of this election has ended, with nothing to wait for. Its watches of it end
     /// with OK; the reply is [`EMPTY`].
     Closed(Election),
-    /// A watch. A v1 watch has nothing to say before the first term.
-    Stream(Follower),
+    /// A v1 watch. It has nothing to say before the first term.
+    Watch(Follower),
+    /// A unary call that is answered in its own time.
+    #[allow(dead_code, reason = "the services that come next use it")]
+    Task(Box<dyn Task>),
+    /// A stream of messages.
+    #[allow(dead_code, reason = "the services that come next use it")]
+    Stream(Box<dyn Task>),
     /// Refused. Nothing was changed.
     Fail(Error),
 }
@@ -131,19 +201,16 @@ impl Shape {
 }
 
 impl Caller {
-    pub(crate) fn new(engine: Engine, rules: Arc<[CacheRule]>) -> Self {
-        Self { engine, session: None, names: Names::default(), rules }
+    /// A new connection of `peer`, as people would call it.
+    pub(crate) fn new(engine: Engine, peer: Box<str>, rules: Arc<[CacheRule]>) -> Self {
+        let connection = CONNECTIONS.fetch_add(1) + 1;
+        Self { engine, connection, peer, session: None, names: Names::default(), rules }
     }
 
     /// The method table.
     #[inline]
-    pub(crate) fn call(
-        &mut self,
-        service: &str,
-        method: &str,
-        payload: &[u8],
-        to: ReplyTo<'_>,
-    ) -> Answer<'_> {
+    pub(crate) fn call(&mut self, call: Call<'_>, to: ReplyTo<'_>) -> Answer<'_> {
+        let Call { service, method, payload, .. } = call;
         let answer = match service {
             election_v1::SERVICE => match method {
                 "GetTerm" => self.get_term(payload),
@@ -163,6 +230,8 @@ impl Caller {
                 "Close" => self.close(payload, to),
                 _ => Err(unknown(service, method)),
             },
+            #[cfg(test)]
+            probe::SERVICE => probe::answer(call, to),
             _ => Err(unknown(service, method)),
         };
         answer.unwrap_or_else(Answer::Fail)

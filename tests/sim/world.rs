@@ -20,6 +20,8 @@ const SHARDS: usize = 3;
 const ELECTIONS: usize = 5;
 const CANDIDATES: [&str; 6] = ["a", "b", "c", "d", "e", "a-candidate-with-a-rather-long-name"];
 const LINKS: usize = 5;
+/// Live streams of a connection.
+const STREAMS: usize = 10;
 const OWNERS: usize = 4;
 const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
 
@@ -109,6 +111,24 @@ struct Following {
     /// Its election was closed after it began.
     must_end: bool,
     has_ended: bool,
+}
+
+impl Link {
+    /// A client knows how many streams it has, and stays under the limit: the model does not know a
+    /// change that is refused for it. A watch changes nothing, and may be one too many.
+    fn may_begin(&self, method: &str) -> bool {
+        let has_ended =
+            |stream: &Stream| stream.watch.as_ref().is_some_and(|watch| watch.has_ended);
+        let live = self.streams.values().filter(|stream| !has_ended(stream));
+        let (live, watches) = live.fold((0, 0), |(live, watches), stream| {
+            (live + 1, watches + usize::from(stream.watch.is_some()))
+        });
+        match method {
+            "GetTerm" => true,
+            "Watch" => watches < STREAMS - 4 || live >= STREAMS && watches < STREAMS - 2,
+            _ => live < STREAMS,
+        }
+    }
 }
 
 impl Stage {
@@ -214,7 +234,7 @@ impl World {
         clock.advance(Duration::from_secs(1));
         let limits = Limits {
             candidates: 5,
-            streams: 6,
+            streams: STREAMS,
             frame_bytes: 512,
             output_pause_bytes: 600,
             output_bytes: 4096,
@@ -398,6 +418,9 @@ impl World {
         self.with_link(|world, link| {
             if link.conn.ending().is_some() {
                 return;
+            }
+            if !link.may_begin(method) {
+                return world.retries.extend((act != Act::Nothing).then_some((election, act)));
             }
             let name = world.stage.judge().names[election].clone();
             let payload = match &act {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::streams::Kind;
+use super::streams::{Due, Kind};
 use super::{Conn, Protocol};
 use crate::clock::Moment;
 use crate::error::Error;
@@ -89,6 +89,7 @@ impl Conn {
         match self.phase {
             Phase::Fresh | Phase::Open => {
                 self.phase = if end.is_abrupt() { Phase::Over(end) } else { Phase::Flushing(end) };
+                self.streams.drop_tasks();
             }
             Phase::Flushing(first) | Phase::Lingering(first, _) if end.is_abrupt() => {
                 self.phase = Phase::Over(first);
@@ -128,7 +129,7 @@ impl Conn {
     /// True if there is room for what the peer sends.
     pub(crate) fn wants_read(&self) -> bool {
         match self.phase {
-            Phase::Fresh | Phase::Open => !self.is_full(),
+            Phase::Fresh | Phase::Open => !self.is_speech_paused(),
             Phase::Flushing(_) | Phase::Over(_) => false,
             Phase::Lingering(..) => true,
         }
@@ -136,7 +137,7 @@ impl Conn {
 
     /// True if there is work to do without anything new from the peer: `feed` it nothing.
     pub(crate) fn has_work(&self) -> bool {
-        self.backlog && matches!(self.phase, Phase::Open) && !self.is_full()
+        self.backlog && matches!(self.phase, Phase::Open) && !self.is_speech_paused()
     }
 
     /// When to call `on_timer`, unless something happens before.
@@ -164,7 +165,7 @@ impl Conn {
         match self.phase {
             Phase::Fresh | Phase::Open => {
                 self.expire(now);
-                if self.is_full() {
+                if self.is_speech_paused() {
                     // Nothing is read now, so the peer owes nothing; its time begins again.
                     self.frame_since = self.frame_since.map(|_| now);
                 }
@@ -179,12 +180,23 @@ impl Conn {
         }
     }
 
-    /// Fails the streams whose time has run out. A call's outcome, when it comes, finds nobody.
-    fn expire(&mut self, now: Moment) {
-        while let Some((stream, kind)) = self.streams.remove_expired(now) {
-            let may_have_happened = matches!(kind, Kind::Call { .. });
-            self.fail(stream, &Error::DeadlineExceeded { may_have_happened });
+    /// Fails the streams whose time has run out, and polls the tasks that waited for now. A call's
+    /// outcome, when it comes, finds nobody.
+    pub(super) fn expire(&mut self, now: Moment) {
+        while let Some(due) = self.streams.take_due(now) {
+            match due {
+                Due::Task(about) => self.streams.let_speak(about),
+                Due::Expired(stream, kind) => {
+                    let may_have_happened = match kind {
+                        Kind::Call { .. } => true,
+                        Kind::Watch(_) => false,
+                        Kind::Task(errand) => errand.task.is_under_way(),
+                    };
+                    self.fail(stream, &Error::DeadlineExceeded { may_have_happened });
+                }
+            }
         }
+        self.speak(now);
         self.check_output();
     }
 }

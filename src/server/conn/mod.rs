@@ -6,13 +6,15 @@
 //! `deadline`, `next_step`. `take_session` ends its claim on its candidates.
 //!
 //! Requests that need no waiting are answered where they are read. The others live in `streams` until
-//! the engine's sink brings their outcome.
+//! the engine's sink brings their outcome, or their task has said its last.
 
+mod calls;
 mod ending;
 mod input;
 mod output;
 mod quick;
 mod streams;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod watches;
@@ -26,15 +28,15 @@ pub(crate) use self::ending::{End, Next, Violation};
 use self::ending::Phase;
 use self::input::{Input, Piece};
 use self::output::Output;
-use self::streams::{About, Kind, Streams, Watch};
+use self::streams::Streams;
 use super::counters::Tally;
 use super::sniff::{Protocol, sniff};
 use crate::clock::Moment;
-use crate::engine::{Election, Engine, Session};
+use crate::engine::{Engine, Session};
 use crate::error::Error;
-use crate::service::{Answer, Body, CacheRule, Caller, EMPTY, ReplyTo, Shape};
-use crate::shard::{Outcome, Sink, Ticket};
-use crate::wire::envelope::{self, Request};
+use crate::service::{CacheRule, Caller};
+use crate::shard::Sink;
+use crate::wire::envelope;
 use crate::wire::frame::{Header, flag, kind};
 
 /// What a connection allows its peer.
@@ -61,6 +63,8 @@ pub(crate) struct Conn {
     draining: bool,
     input: Input,
     output: Output,
+    /// Where tasks put their messages. Nothing is kept in it.
+    scratch: Vec<u8>,
     streams: Streams,
     /// There is input that could be worked off but for want of room.
     backlog: bool,
@@ -79,11 +83,11 @@ struct Bounds {
 }
 
 impl Conn {
-    /// A connection whose tickets carry `key` to `sink`.
+    /// A connection of `peer` whose tickets carry `key` to `sink`.
     pub(crate) fn new(
         engine: Engine,
-        sink: Arc<dyn Sink>,
-        key: u64,
+        (sink, key): (Arc<dyn Sink>, u64),
+        peer: Box<str>,
         terms: Arc<Terms>,
         now: Moment,
     ) -> Self {
@@ -97,13 +101,14 @@ impl Conn {
         Self {
             key,
             sink,
-            caller: Caller::new(engine, terms.cache_rules.clone()),
+            caller: Caller::new(engine, peer, terms.cache_rules.clone()),
             terms,
             bounds,
             phase: Phase::Fresh,
             draining: false,
             input: Input::default(),
             output: Output::default(),
+            scratch: Vec::new(),
             streams: Streams::default(),
             backlog: false,
             frame_since: None,
@@ -165,7 +170,7 @@ impl Conn {
         }
         self.input.hold(bytes);
         self.time_frame(now, self.input.frames != frames);
-        self.speak();
+        self.speak(now);
         self.check_output();
     }
 
@@ -175,7 +180,7 @@ impl Conn {
         let mut rest = bytes;
         self.backlog = false;
         while matches!(self.phase, Phase::Open) {
-            if self.is_full() {
+            if self.is_speech_paused() {
                 self.backlog = !rest.is_empty();
                 break;
             }
@@ -198,12 +203,7 @@ impl Conn {
         }
     }
 
-    /// True if the output must leave, or calls be answered, before another request is taken.
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.is_speech_paused() || self.streams.calls() >= self.bounds.streams
-    }
-
+    /// True if output must leave before anything more is said, or another request is taken.
     #[inline]
     fn is_speech_paused(&self) -> bool {
         self.output.len() > self.bounds.pause
@@ -216,50 +216,6 @@ impl Conn {
             kind::DATA => self.on_data(header.stream, header.flags),
             _ => {}
         }
-    }
-
-    #[inline]
-    fn on_request(&mut self, now: Moment, stream: u32, payload: &[u8]) {
-        if !self.is_new(stream) {
-            return;
-        }
-        self.tally.requests += 1;
-        if !self.draining
-            && let Some(name) = quick::get_term(payload)
-            && let Some(body) = self.caller.known_term(name)
-        {
-            return put_reply(&mut self.output, stream, body);
-        }
-        let request = match Request::decode(payload) {
-            Ok(request) => request,
-            Err(fault) => return self.fail(stream, &fault.of("ttrpc.Request")),
-        };
-        if self.draining {
-            return self.fail(stream, &Error::Draining);
-        }
-        if request.timeout_nano < 0 {
-            return self.fail(stream, &Error::DeadlineExceeded { may_have_happened: false });
-        }
-        let about = self.streams.about(stream);
-        let ticket = Ticket { to: self.key, about: about.0 };
-        let to = ReplyTo { sink: &self.sink, ticket };
-        let answer = self.caller.call(request.service, request.method, request.payload, to);
-        if let Answer::Now(body) = answer {
-            return put_reply(&mut self.output, stream, body);
-        }
-        let live = match answer {
-            Answer::Now(_) => return,
-            Answer::Fail(error) => return self.fail(stream, &error),
-            Answer::Closed(election) => return self.close(stream, &election),
-            Answer::Later(shape) => Kind::Call { shape, waits: None },
-            Answer::Stream(_) if self.streams.watches() >= self.bounds.streams => {
-                return self.fail(stream, &self.too_many_streams());
-            }
-            Answer::Stream(follower) => Kind::Watch(Watch::new(follower)),
-        };
-        let timeout = Duration::from_nanos(request.timeout_nano.unsigned_abs());
-        let deadline = (!timeout.is_zero()).then(|| now + timeout);
-        self.streams.add(about, deadline, live);
     }
 
     /// False, and the end of the connection, if no request may have this id.
@@ -275,12 +231,12 @@ impl Conn {
         false
     }
 
-    /// The peer's last word on a watch cancels it. Other data has no stream that would take it.
+    /// The peer's last word on a stream cancels it. Other data has no stream that would take it.
     fn on_data(&mut self, stream: u32, flags: u8) {
         const LAST_WORD: u8 = flag::REMOTE_CLOSED | flag::NO_DATA;
         if stream.is_multiple_of(2) {
             self.violate(Violation::EvenStream(stream));
-        } else if flags & LAST_WORD == LAST_WORD && self.streams.is_watch(stream) {
+        } else if flags & LAST_WORD == LAST_WORD && self.streams.speaks(stream) {
             self.streams.remove(stream);
             envelope::put_end(self.output.buffer(), stream);
         }
@@ -290,7 +246,7 @@ impl Conn {
     fn on_too_long(&mut self, header: Header) {
         let fails = match header.kind {
             kind::REQUEST => self.is_new(header.stream),
-            kind::DATA => self.streams.is_watch(header.stream),
+            kind::DATA => self.streams.speaks(header.stream),
             _ => false,
         };
         if fails {
@@ -301,54 +257,6 @@ impl Conn {
         }
     }
 
-    /// An outcome that the engine owed. A watch has one only if it could not begin.
-    pub(crate) fn deliver(&mut self, about: u64, outcome: Outcome) {
-        let about = About(about);
-        let paused = self.is_speech_paused();
-        match self.streams.find(about) {
-            Some(Kind::Call { waits, .. }) if paused => {
-                // Not every version of a long list: for a while there may be a thousand of them.
-                *waits = Some(outcome.map(|term| term.is_light().then_some(term)));
-                self.streams.answered.push_back(about);
-            }
-            Some(Kind::Call { .. }) => self.answer(about.stream(), outcome),
-            Some(Kind::Watch(_)) => {
-                if let Err(error) = outcome {
-                    self.streams.remove(about.stream());
-                    self.fail(about.stream(), &error);
-                }
-            }
-            None => {}
-        }
-        self.speak();
-        self.check_output();
-    }
-
-    fn answer(&mut self, stream: u32, outcome: Outcome) {
-        let Some(Kind::Call { shape, .. }) = self.streams.remove(stream) else { return };
-        match (outcome, shape) {
-            (Err(error), _) => self.fail(stream, &error),
-            (Ok(_), Shape::Closed(election)) => self.close(stream, &election),
-            (Ok(term), shape) => put_reply(&mut self.output, stream, shape.body(&term)),
-        }
-    }
-
-    fn fail(&mut self, stream: u32, error: &Error) {
-        let message = error.to_string();
-        envelope::put_status(self.output.buffer(), stream, error.code().number(), &message);
-    }
-
-    /// Answers Close, and lets the watches of that election end.
-    fn close(&mut self, stream: u32, election: &Election) {
-        put_reply(&mut self.output, stream, EMPTY);
-        self.streams.close_watches(election);
-    }
-
-    fn too_many_streams(&self) -> Error {
-        let advice = "end watches that are no longer read, or use another connection";
-        Error::LimitReached { limit: "streams", max: self.bounds.streams as u64, advice }
-    }
-
     /// The bytes to write next.
     pub(crate) fn pending(&self) -> &[u8] {
         self.output.pending()
@@ -357,7 +265,7 @@ impl Conn {
     /// The socket took `count` of the pending bytes; 0 if it would take none.
     pub(crate) fn sent(&mut self, now: Moment, count: usize) {
         self.output.sent(count);
-        self.speak();
+        self.speak(now);
         if self.output.is_empty() {
             self.stalled_since = None;
         } else if count > 0 || self.stalled_since.is_none() {
@@ -373,6 +281,7 @@ impl Conn {
     /// Takes the buffer back if nothing is in it.
     pub(crate) fn return_room(&mut self, spares: &mut Vec<Vec<u8>>) {
         self.output.return_room(spares);
+        self.scratch = Vec::new();
         self.caller.rest();
     }
 
@@ -391,9 +300,4 @@ impl Conn {
     pub(crate) fn take_session(&mut self) -> Option<Session> {
         self.caller.take_session()
     }
-}
-
-#[inline]
-fn put_reply(output: &mut Output, stream: u32, body: Body<'_>) {
-    envelope::put_response(output.buffer(), stream, body.len(), |out| body.put(out));
 }

@@ -1,4 +1,4 @@
-//! The live streams of a connection: calls whose outcome is still to come, and watches.
+//! The live streams of a connection: calls whose outcome is still to come, watches, and tasks.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::election::Term;
 use crate::engine::{Election, Follower};
 use crate::error::Error;
-use crate::service::Shape;
+use crate::service::{Shape, Task};
 
 /// Room for this many is kept when all are done.
 const FEW: usize = 64;
@@ -16,14 +16,18 @@ const FEW: usize = 64;
 #[derive(Default)]
 pub(super) struct Streams {
     live: HashMap<u32, Live, BuildHasherDefault<ById>>,
+    /// When each stream that waits for a moment has to be looked at.
     deadlines: BTreeSet<(Moment, u32)>,
-    watches: usize,
+    /// Those with more than one message: watches and tasks that stream.
+    speakers: usize,
     /// Counts uses, to tell a stream from an earlier one with the same id.
     uses: u32,
     /// Calls that have their outcome and wait for room in the output.
     pub(super) answered: VecDeque<About>,
-    /// Watches that have something to say.
+    /// Watches and tasks that may have something to say.
     pub(super) speaking: VecDeque<About>,
+    /// Tasks to be polled again once the output has left up to there: in that order.
+    pub(super) spoken: VecDeque<(About, u64)>,
 }
 
 /// One use of a stream id, as the engine's tickets carry it: the use above, the id below.
@@ -38,8 +42,17 @@ impl About {
 
 pub(super) struct Live {
     about: About,
+    /// When the caller's time runs out.
     deadline: Option<Moment>,
+    /// When its task wants to be polled.
+    wake: Option<Moment>,
     pub(super) kind: Kind,
+}
+
+impl Live {
+    fn due(&self) -> Option<Moment> {
+        self.deadline.into_iter().chain(self.wake).min()
+    }
 }
 
 pub(super) enum Kind {
@@ -49,6 +62,18 @@ pub(super) enum Kind {
         waits: Option<Result<Option<Arc<Term>>, Error>>,
     },
     Watch(Box<Watch>),
+    Task(Errand),
+}
+
+impl Kind {
+    /// True if it may have more than one message.
+    fn speaks(&self) -> bool {
+        match self {
+            Kind::Call { .. } => false,
+            Kind::Watch(_) => true,
+            Kind::Task(errand) => errand.streams,
+        }
+    }
 }
 
 pub(super) struct Watch {
@@ -63,6 +88,23 @@ pub(super) struct Watch {
     pub(super) closing: bool,
 }
 
+/// A task and where it stands.
+pub(super) struct Errand {
+    pub(super) task: Box<dyn Task>,
+    /// It is a stream; otherwise it answers a unary call.
+    pub(super) streams: bool,
+    /// Stands in `speaking` or in `spoken`.
+    pub(super) queued: bool,
+}
+
+/// A stream whose moment has come.
+pub(super) enum Due {
+    /// Its caller's time has run out, and it has been removed.
+    Expired(u32, Kind),
+    /// Its task waited for this.
+    Task(About),
+}
+
 impl Watch {
     pub(super) fn new(follower: Follower) -> Box<Self> {
         Box::new(Self { follower, revision: 0, said: 0, queued: false, closing: false })
@@ -75,14 +117,16 @@ impl Streams {
         !self.live.is_empty() && self.live.contains_key(&stream)
     }
 
-    pub(super) fn watches(&self) -> usize {
-        self.watches
+    /// Calls and watches alike.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
     }
 
     /// Calls that are not answered yet.
     #[inline]
     pub(super) fn calls(&self) -> usize {
-        self.live.len() - self.watches
+        self.live.len() - self.speakers
     }
 
     /// A new use of `stream`.
@@ -93,11 +137,11 @@ impl Streams {
     }
 
     pub(super) fn add(&mut self, about: About, deadline: Option<Moment>, kind: Kind) {
-        self.watches += usize::from(matches!(kind, Kind::Watch(_)));
+        self.speakers += usize::from(kind.speaks());
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, about.stream()));
         }
-        self.live.insert(about.stream(), Live { about, deadline, kind });
+        self.live.insert(about.stream(), Live { about, deadline, wake: None, kind });
     }
 
     /// The stream, if it is still the one that `about` means.
@@ -106,42 +150,89 @@ impl Streams {
         (live.about == about).then_some(&mut live.kind)
     }
 
-    pub(super) fn is_watch(&self, stream: u32) -> bool {
-        self.live.get(&stream).is_some_and(|live| matches!(live.kind, Kind::Watch(_)))
+    /// True for a stream that the peer may cancel by its last word.
+    pub(super) fn speaks(&self, stream: u32) -> bool {
+        self.live.get(&stream).is_some_and(|live| live.kind.speaks())
     }
 
     pub(super) fn remove(&mut self, stream: u32) -> Option<Kind> {
         let live = self.live.remove(&stream)?;
-        if let Some(deadline) = live.deadline {
-            self.deadlines.remove(&(deadline, stream));
+        if let Some(due) = live.due() {
+            self.deadlines.remove(&(due, stream));
         }
-        self.watches -= usize::from(matches!(live.kind, Kind::Watch(_)));
+        self.speakers -= usize::from(live.kind.speaks());
         if self.live.is_empty() && self.live.capacity() > 8 * FEW {
             self.live.shrink_to(FEW);
         }
         Some(live.kind)
     }
 
-    /// The ids of all watches.
-    pub(super) fn watch_ids(&self) -> Vec<u32> {
-        let watches = self.live.iter().filter(|(_, live)| matches!(live.kind, Kind::Watch(_)));
-        watches.map(|(&stream, _)| stream).collect()
+    /// The task is to be polled at `wake`, if nothing happens before.
+    pub(super) fn set_wake(&mut self, stream: u32, wake: Option<Moment>) {
+        let Some(live) = self.live.get_mut(&stream).filter(|live| live.wake != wake) else {
+            return;
+        };
+        let before = live.due();
+        live.wake = wake;
+        let after = live.due();
+        if before != after {
+            before.map(|due| self.deadlines.remove(&(due, stream)));
+            after.map(|due| self.deadlines.insert((due, stream)));
+        }
     }
 
-    /// Lets the watches of an election say its newest term and end.
-    pub(super) fn close_watches(&mut self, election: &Election) {
-        if self.watches == 0 {
-            return;
+    /// The ids of all streams that hold a draining connection up, or would go on for ever: all but calls
+    /// whose outcome the engine owes.
+    pub(super) fn endless(&self) -> Vec<u32> {
+        let is_endless = |kind: &Kind| match kind {
+            Kind::Call { .. } => false,
+            Kind::Watch(_) => true,
+            Kind::Task(errand) => errand.streams || !errand.task.is_under_way(),
+        };
+        let endless = self.live.iter().filter(|(_, live)| is_endless(&live.kind));
+        endless.map(|(&stream, _)| stream).collect()
+    }
+
+    /// Cancels all tasks.
+    pub(super) fn drop_tasks(&mut self) {
+        let tasks = self.live.iter().filter(|(_, live)| matches!(live.kind, Kind::Task(_)));
+        let tasks: Vec<u32> = tasks.map(|(&stream, _)| stream).collect();
+        for stream in tasks {
+            self.remove(stream);
         }
+    }
+
+    /// Lets the watches of an election say its newest term and end, and tells the tasks.
+    pub(super) fn close_watches(&mut self, election: &Election) {
         for live in self.live.values_mut() {
-            let Kind::Watch(watch) = &mut live.kind else { continue };
-            if watch.follower.election().name() != election.name() {
-                continue;
-            }
-            watch.closing = true;
-            if !std::mem::replace(&mut watch.queued, true) {
+            let queued = match &mut live.kind {
+                Kind::Watch(watch) if watch.follower.election().name() == election.name() => {
+                    watch.closing = true;
+                    &mut watch.queued
+                }
+                Kind::Task(errand) => {
+                    if !errand.task.closed(election) {
+                        continue;
+                    }
+                    &mut errand.queued
+                }
+                Kind::Watch(_) | Kind::Call { .. } => continue,
+            };
+            if !std::mem::replace(queued, true) {
                 self.speaking.push_back(live.about);
             }
+        }
+    }
+
+    /// A watch or a task may have something to say.
+    pub(super) fn let_speak(&mut self, about: About) {
+        let queued = match self.find(about) {
+            Some(Kind::Watch(watch)) => &mut watch.queued,
+            Some(Kind::Task(errand)) => &mut errand.queued,
+            Some(Kind::Call { .. }) | None => return,
+        };
+        if !std::mem::replace(queued, true) {
+            self.speaking.push_back(about);
         }
     }
 
@@ -149,13 +240,16 @@ impl Streams {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
-    /// Removes a stream whose time has run out.
-    pub(super) fn remove_expired(&mut self, now: Moment) -> Option<(u32, Kind)> {
-        let &(deadline, stream) = self.deadlines.first()?;
-        if deadline > now {
-            return None;
+    /// Takes out a moment that has come.
+    pub(super) fn take_due(&mut self, now: Moment) -> Option<Due> {
+        let &(due, stream) = self.deadlines.first().filter(|(due, _)| *due <= now)?;
+        let live = self.live.get(&stream)?;
+        if live.deadline == Some(due) {
+            return self.remove(stream).map(|kind| Due::Expired(stream, kind));
         }
-        self.remove(stream).map(|kind| (stream, kind))
+        let about = live.about;
+        self.set_wake(stream, None);
+        Some(Due::Task(about))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a connection says unasked: answers that waited for room, and watches.
+//! What a connection says unasked: answers that waited for room, watches, and tasks.
 //!
 //! A watch has at most one message in the output. The next is put when that has left, and it is then
 //! the newest: a slow reader skips states, and its memory is a constant.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::streams::{About, Kind};
 use super::{Conn, End};
+use crate::clock::Moment;
 use crate::election::Term;
 use crate::error::Error;
 use crate::service::Body;
@@ -15,19 +16,15 @@ use crate::shard::canary;
 use crate::wire::envelope;
 
 impl Conn {
-    /// A followed election has something newer.
-    pub(crate) fn changed(&mut self, about: u64) {
-        let about = About(about);
-        let Some(Kind::Watch(watch)) = self.streams.find(about) else { return };
-        if !std::mem::replace(&mut watch.queued, true) {
-            self.streams.speaking.push_back(about);
-        }
-        self.speak();
+    /// A followed election has something newer, or a task is to be polled.
+    pub(crate) fn changed(&mut self, now: Moment, about: u64) {
+        self.streams.let_speak(About(about));
+        self.speak(now);
         self.check_output();
     }
 
     /// Says as much of what waits as there is room for.
-    pub(super) fn speak(&mut self) {
+    pub(super) fn speak(&mut self, now: Moment) {
         while !self.is_speech_paused()
             && let Some(about) = self.streams.answered.pop_front()
         {
@@ -39,16 +36,33 @@ impl Conn {
                 self.answer(about.stream(), outcome);
             }
         }
+        while let Some(&(about, said)) = self.streams.spoken.front()
+            && self.output.has_left(said)
+        {
+            self.streams.spoken.pop_front();
+            self.streams.speaking.push_back(about);
+        }
         while !self.is_speech_paused()
             && let Some(&about) = self.streams.speaking.front()
-            && self.say_newest(about)
+            && self.say(now, about)
         {
             self.streams.speaking.pop_front();
         }
     }
 
-    /// Lets a watch say the newest term. False if its last message has not left yet: those behind it
-    /// in the queue wait with it, for no longer than the output takes to leave.
+    /// Lets a watch or a task speak. False if its last message has not left yet: those behind it in the
+    /// queue wait with it, for no longer than the output takes to leave.
+    fn say(&mut self, now: Moment, about: About) -> bool {
+        match self.streams.find(about) {
+            Some(Kind::Watch(_)) => self.say_newest(about),
+            Some(Kind::Task(_)) => {
+                self.poll(now, about);
+                true
+            }
+            Some(Kind::Call { .. }) | None => true,
+        }
+    }
+
     fn say_newest(&mut self, about: About) -> bool {
         let Some(Kind::Watch(watch)) = self.streams.find(about) else { return true };
         if !self.output.has_left(watch.said) {
@@ -88,7 +102,7 @@ impl Conn {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
-        for stream in self.streams.watch_ids() {
+        for stream in self.streams.endless() {
             self.streams.remove(stream);
             self.fail(stream, &Error::Draining);
         }

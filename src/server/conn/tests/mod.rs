@@ -3,6 +3,7 @@
 mod ending;
 mod frames;
 mod streams;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +49,8 @@ impl Peer {
     fn of(engine: &Engine, terms: Terms) -> Self {
         let outbox = Arc::new(Outbox::new(|| {}));
         let now = Moment::from_nanos(1);
-        let conn = Conn::new(engine.clone(), outbox.clone(), 7, Arc::new(terms), now);
+        let conn =
+            Conn::new(engine.clone(), (outbox.clone(), 7), "a test".into(), Arc::new(terms), now);
         Self { outbox, conn, now }
     }
 
@@ -71,8 +73,8 @@ impl Peer {
     fn carry(&mut self) {
         while let Some(item) = self.outbox.pop() {
             match item {
-                Item::Reply(ticket, outcome) => self.conn.deliver(ticket.about, outcome),
-                Item::Changed(ticket) => self.conn.changed(ticket.about),
+                Item::Reply(ticket, outcome) => self.conn.deliver(self.now, ticket.about, outcome),
+                Item::Changed(ticket) => self.conn.changed(self.now, ticket.about),
                 Item::Arrival(_) | Item::Drain | Item::Stop => unreachable!("for reactors"),
             }
         }
@@ -146,6 +148,9 @@ fn shown_frame(header: Header, payload: &[u8]) -> String {
 }
 
 fn shown_term(reply: &[u8]) -> String {
+    if let Some(text) = reply.strip_prefix(b"!") {
+        return str::from_utf8(text).unwrap().into();
+    }
     let term = TermMessage::decode_reply(reply).unwrap();
     format!("t{} {} {:?}", term.number, term.leader, term.candidates().collect::<Vec<_>>())
 }

@@ -159,7 +159,7 @@ fn a_call_has_its_time_and_its_late_outcome_finds_nobody() {
     // The id is in use again when the first use's outcome comes.
     peer.conn.feed(peer.now, &enter(1, "e", "d"));
     let Some(Item::Reply(ticket, outcome)) = outcome else { panic!("an outcome") };
-    peer.conn.deliver(ticket.about, outcome);
+    peer.conn.deliver(peer.now, ticket.about, outcome);
     assert_eq!(peer.hear(), Vec::<String>::new());
     peer.carry();
     assert_eq!(peer.hear(), ["1 t1 c [\"d\"]"]);
@@ -175,33 +175,92 @@ fn a_watch_has_its_time_too() {
     assert_eq!(peer.conn.deadline(), None);
 }
 
+const TOO_MANY: &str = "error 8: limit reached: streams (3); wait for the answers to earlier calls, end \
+                        watches that are no longer read, or use another connection";
+
+fn three_streams() -> Peer {
+    Peer::bounded(Limits { streams: 3, ..Limits::DEFAULT })
+}
+
 #[test]
-fn q1_watches_have_a_limit_and_the_rest_goes_on() {
-    let limits = Limits { streams: 3, ..Limits::DEFAULT };
-    let mut peer = Peer::bounded(limits);
+fn q1_live_streams_have_a_limit_and_the_rest_goes_on() {
+    let mut peer = three_streams();
+    peer.say(&enter(1, "e", "c"));
     for stream in [1, 3, 5] {
-        assert_eq!(peer.say(&watch(stream, "e")), Vec::<String>::new());
+        assert_eq!(peer.say(&watch(stream, "e")), [format!("{stream} says t1 c []")]);
     }
-    let expected = "7 error 8: limit reached: streams (3); end watches that are no longer read, or \
-                    use another connection";
-    assert_eq!(peer.say(&watch(7, "e")), [expected]);
-    assert_eq!(peer.say(&enter(7, "e", "c")).len(), 4);
+    assert_eq!(peer.say(&watch(7, "e")), [format!("7 {TOO_MANY}")]);
+    assert_eq!(
+        peer.say(&enter(7, "e", "d")),
+        [format!("7 {TOO_MANY}")],
+        "a watch counts as a call"
+    );
+    assert_eq!(
+        peer.say(&get_term(7, "e")),
+        ["7 t1 c []"],
+        "what is answered at once counts nothing"
+    );
+    assert_eq!(peer.say(&change(7, "Anoint", "e", "")).len(), 1, "a mistake is told before");
     peer.say(&last_word(3));
     assert_eq!(peer.say(&watch(7, "e")), ["7 says t1 c []"]);
 }
 
 #[test]
-fn calls_that_wait_for_their_outcome_hold_back_those_behind_them() {
-    let limits = Limits { streams: 10, ..Limits::DEFAULT };
-    let mut peer = Peer::bounded(limits);
-    let bytes: Vec<u8> = (0..100).flat_map(|n| enter(2 * n + 1, "e", &n.to_string())).collect();
-    peer.conn.feed(peer.now, &bytes);
-    assert!(!peer.conn.wants_read() && !peer.conn.has_work());
-    assert_eq!(peer.outbox.len(), 10);
+fn q1_close_is_taken_at_the_limit() {
+    let mut peer = three_streams();
+    peer.say(&[enter(1, "e", "c"), watch(3, "e")].concat());
+    peer.say(&[watch(5, "e"), watch(7, "e")].concat());
+    assert_eq!(peer.say(&close(1, "e")).len(), 7, "it ends what the connection is full of");
+    assert_eq!(peer.say(&enter(1, "e", "c")), ["1 t2 c []"]);
+}
+
+#[test]
+fn q1_calls_under_way_count_and_those_over_the_limit_change_nothing() {
+    let mut peer = three_streams();
+    let calls =
+        |ids: [u32; 5]| ids.map(|stream| enter(stream, "e", &format!("c{stream}"))).concat();
+    peer.conn.feed(peer.now, &[calls([1, 3, 5, 7, 9]), get_term(11, "e")].concat());
+    assert!(peer.conn.wants_read() && !peer.conn.has_work(), "reading goes on");
+    assert_eq!(
+        peer.hear(),
+        [format!("7 {TOO_MANY}"), format!("9 {TOO_MANY}"), "11 t1 c1 [\"c3\", \"c5\"]".into()]
+    );
     peer.carry();
-    assert!(peer.conn.has_work());
-    assert_eq!(peer.hear().len(), 100);
-    assert!(peer.conn.wants_read());
+    assert_eq!(peer.hear().len(), 3);
+    assert_eq!(peer.say(&enter(7, "e", "c7")), ["7 t1 c1 [\"c3\", \"c5\", \"c7\"]"]);
+}
+
+#[test]
+fn q1_under_the_limit_nothing_is_refused_however_much_comes() {
+    let mut peer = three_streams();
+    for round in 0..100 {
+        let ids = [1, 3, 5];
+        let calls = ids.map(|stream| enter(stream, "e", &format!("{round} {stream}"))).concat();
+        let reads: Vec<u8> = (0..50).flat_map(|n| get_term(2 * n + 7, "e")).collect();
+        let heard = peer.say(&[calls, reads].concat());
+        assert_eq!(heard.len(), 53);
+        assert!(!heard.iter().any(|line| line.contains("error")), "{heard:?}");
+    }
+}
+
+#[test]
+fn q1_calls_whose_time_ran_out_count_no_more() {
+    let mut peer = three_streams();
+    let hasty = |stream: u32| {
+        let mut payload = Vec::new();
+        CandidateRequest { name: "e", candidate: "c" }.encode(&mut payload);
+        call(stream, ELECTION, "Enter", 1_000_000, &payload)
+    };
+    peer.conn.feed(peer.now, &[hasty(1), hasty(3), hasty(5)].concat());
+    assert_eq!(peer.hear(), Vec::<String>::new());
+    peer.now = peer.now + SECOND / 1000;
+    // Also if the timer has not told yet.
+    peer.conn.feed(peer.now, &enter(7, "e", "d"));
+    let heard = peer.hear();
+    assert_eq!(heard.len(), 3);
+    assert!(heard.iter().all(|line| line.contains("error 4: deadline exceeded")), "{heard:?}");
+    peer.carry();
+    assert_eq!(peer.hear(), ["7 t1 c [\"d\"]"]);
 }
 
 /// Limits under which a few terms fill the output.

@@ -1,0 +1,135 @@
+//! Requests in, and their answers out: at once, or when the engine brings the outcome.
+
+use std::time::Duration;
+
+use super::output::Output;
+use super::streams::{About, Kind, Watch};
+use super::{Conn, quick};
+use crate::clock::Moment;
+use crate::engine::Election;
+use crate::error::Error;
+use crate::service::{Answer, Body, Call, EMPTY, ReplyTo, SESSION, Shape};
+use crate::shard::{Outcome, Ticket};
+use crate::wire::envelope::{self, Request};
+
+impl Conn {
+    #[inline]
+    pub(super) fn on_request(&mut self, now: Moment, stream: u32, payload: &[u8]) {
+        if !self.is_new(stream) {
+            return;
+        }
+        self.tally.requests += 1;
+        if !self.draining
+            && let Some(name) = quick::get_term(payload)
+            && let Some(body) = self.caller.known_term(name)
+        {
+            return put_reply(&mut self.output, stream, body);
+        }
+        let request = match Request::decode(payload) {
+            Ok(request) => request,
+            Err(fault) => return self.fail(stream, &fault.of("ttrpc.Request")),
+        };
+        if self.draining {
+            return self.fail(stream, &Error::Draining);
+        }
+        if request.timeout_nano < 0 {
+            return self.fail(stream, &Error::DeadlineExceeded { may_have_happened: false });
+        }
+        self.call(now, stream, &request);
+    }
+
+    fn call(&mut self, now: Moment, stream: u32, request: &Request<'_>) {
+        if self.full().is_some() {
+            self.expire(now);
+        }
+        let about = self.streams.about(stream);
+        let ticket = Ticket { to: self.key, about: about.0 };
+        let to = ReplyTo::new(&self.sink, ticket, self.full());
+        let answer = self.caller.call(call_of(request), to);
+        if let Answer::Now(body) = answer {
+            return put_reply(&mut self.output, stream, body);
+        }
+        let timeout = Duration::from_nanos(request.timeout_nano.unsigned_abs());
+        let deadline = (!timeout.is_zero()).then(|| now + timeout);
+        let live = match answer {
+            Answer::Now(_) => return,
+            Answer::Bytes(body) => return self.reply(stream, &body),
+            Answer::Fail(error) => return self.fail(stream, &error),
+            Answer::Closed(election) => return self.close(stream, &election),
+            Answer::Task(task) => return self.begin(now, about, deadline, (task, false)),
+            Answer::Stream(task) => return self.begin(now, about, deadline, (task, true)),
+            Answer::Later(shape) => Kind::Call { shape, waits: None },
+            Answer::Watch(follower) => Kind::Watch(Watch::new(follower)),
+        };
+        self.streams.add(about, deadline, live);
+    }
+
+    /// The limit, if there are as many live streams as there may be.
+    pub(super) fn full(&self) -> Option<usize> {
+        let max = self.bounds.streams;
+        (self.streams.len() >= max).then_some(max)
+    }
+
+    /// An outcome that the engine owed. A watch has one only if it could not begin.
+    pub(crate) fn deliver(&mut self, now: Moment, about: u64, outcome: Outcome) {
+        let about = About(about);
+        let paused = self.is_speech_paused();
+        match self.streams.find(about) {
+            Some(Kind::Call { waits, .. }) if paused => {
+                // Not every version of a long list: for a while there may be a thousand of them.
+                *waits = Some(outcome.map(|term| term.is_light().then_some(term)));
+                self.streams.answered.push_back(about);
+            }
+            Some(Kind::Call { .. }) => self.answer(about.stream(), outcome),
+            Some(Kind::Watch(_)) => {
+                if let Err(error) = outcome {
+                    self.streams.remove(about.stream());
+                    self.fail(about.stream(), &error);
+                }
+            }
+            Some(Kind::Task(errand)) => {
+                errand.task.outcome(outcome);
+                self.streams.let_speak(about);
+            }
+            None => {}
+        }
+        self.speak(now);
+        self.check_output();
+    }
+
+    pub(super) fn answer(&mut self, stream: u32, outcome: Outcome) {
+        let Some(Kind::Call { shape, .. }) = self.streams.remove(stream) else { return };
+        match (outcome, shape) {
+            (Err(error), _) => self.fail(stream, &error),
+            (Ok(_), Shape::Closed(election)) => self.close(stream, &election),
+            (Ok(term), shape) => put_reply(&mut self.output, stream, shape.body(&term)),
+        }
+    }
+
+    pub(super) fn reply(&mut self, stream: u32, body: &[u8]) {
+        let out = self.output.buffer();
+        envelope::put_response(out, stream, body.len(), |out| out.extend_from_slice(body));
+    }
+
+    pub(super) fn fail(&mut self, stream: u32, error: &Error) {
+        let message = error.to_string();
+        envelope::put_status(self.output.buffer(), stream, error.code().number(), &message);
+    }
+
+    /// Answers Close, and lets the watches of that election end.
+    fn close(&mut self, stream: u32, election: &Election) {
+        put_reply(&mut self.output, stream, EMPTY);
+        self.streams.close_watches(election);
+    }
+}
+
+fn call_of<'a>(request: &Request<'a>) -> Call<'a> {
+    let mut keys = request.metadata().filter(|(key, _)| *key == SESSION);
+    let session = keys.next().map(|(_, key)| key);
+    Call { service: request.service, method: request.method, payload: request.payload, session }
+}
+
+#[inline]
+pub(super) fn put_reply(output: &mut Output, stream: u32, body: Body<'_>) {
+    envelope::put_response(output.buffer(), stream, body.len(), |out| body.put(out));
+}

@@ -1,0 +1,85 @@
+//! Tasks: calls and streams whose messages come in their own time.
+//!
+//! A task has at most one message in the output, as a watch has. While that waits to leave, the task
+//! stands in `spoken`; then it is polled again.
+
+use super::Conn;
+use super::calls::put_reply;
+use super::streams::{About, Errand, Kind};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::service::{EMPTY, Step, Task, too_many_streams};
+use crate::wire::envelope;
+
+impl Conn {
+    /// A new call or stream that a task will answer.
+    pub(super) fn begin(
+        &mut self,
+        now: Moment,
+        about: About,
+        deadline: Option<Moment>,
+        (task, streams): (Box<dyn Task>, bool),
+    ) {
+        if let Some(max) = self.full() {
+            // It had no use for a ticket.
+            return self.fail(about.stream(), &too_many_streams(max));
+        }
+        let errand = Errand { task, streams, queued: false };
+        self.streams.add(about, deadline, Kind::Task(errand));
+        self.streams.let_speak(about);
+        self.speak(now);
+    }
+
+    pub(super) fn poll(&mut self, now: Moment, about: About) {
+        let Some(Kind::Task(errand)) = self.streams.find(about) else { return };
+        errand.queued = false;
+        self.scratch.clear();
+        let step = errand.task.poll(now, &mut self.scratch);
+        let is_stuck = self.draining && !errand.task.is_under_way();
+        let (stream, streams) = (about.stream(), errand.streams);
+        match step {
+            Step::Wait(_) if is_stuck => {
+                self.streams.remove(stream);
+                self.fail(stream, &Error::Draining);
+            }
+            Step::Wait(wake) => self.streams.set_wake(stream, wake),
+            Step::Message if streams => {
+                errand.queued = true;
+                self.streams.set_wake(stream, None);
+                self.put_message(stream);
+                self.streams.spoken.push_back((about, self.output.end()));
+            }
+            Step::Message | Step::Last => {
+                self.streams.remove(stream);
+                if streams {
+                    self.put_message(stream);
+                    envelope::put_end(self.output.buffer(), stream);
+                } else {
+                    let body = std::mem::take(&mut self.scratch);
+                    self.reply(stream, &body);
+                    self.scratch = body;
+                }
+            }
+            Step::End => {
+                self.streams.remove(stream);
+                if streams {
+                    envelope::put_end(self.output.buffer(), stream);
+                } else {
+                    put_reply(&mut self.output, stream, EMPTY);
+                }
+            }
+            Step::Fail(error) => {
+                self.streams.remove(stream);
+                self.fail(stream, &error);
+            }
+        }
+    }
+
+    fn put_message(&mut self, stream: u32) {
+        let body = &self.scratch;
+        envelope::put_data(self.output.buffer(), stream, body.len(), |out| {
+            out.extend_from_slice(body);
+        });
+        self.tally.events += 1;
+    }
+}
