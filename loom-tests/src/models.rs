@@ -6,8 +6,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::thread;
 
 use crate::clock::Moment;
-use crate::error::EndReason;
-use crate::lease::{Expiry, Lease};
+use crate::lease::{Ending, Expiry, Lease};
 use crate::shard::mailbox::{Mailbox, Next};
 use crate::shard::published::{self, Swap};
 use crate::shard::watch::Mark;
@@ -370,8 +369,8 @@ fn session_end_against_enter() {
             self.submit(Job::Enter);
         }
 
-        fn end(&self, reason: EndReason) -> bool {
-            let Some(shards) = self.lease.end(reason) else { return false };
+        fn end(&self, ending: Ending) -> bool {
+            let Some(shards) = self.lease.end(ending) else { return false };
             if shards & (1 << 5) != 0 {
                 self.submit(Job::Ended);
             }
@@ -401,10 +400,10 @@ fn session_end_against_enter() {
             let standing = standing.clone();
             thread::spawn(move || standing.enter())
         };
-        assert!(standing.end(EndReason::Disconnected));
+        assert!(standing.end(Ending::Disconnected));
         user.join().unwrap();
         assert!(!standing.stands(), "a candidate outlived its session");
-        assert_eq!(standing.lease.ended(), Some(EndReason::Disconnected));
+        assert_eq!(standing.lease.ended(), Some(Ending::Disconnected));
     });
 }
 
@@ -415,13 +414,13 @@ fn session_ends_once() {
         let lease = Arc::new(Lease::open_ended());
         let other = {
             let lease = lease.clone();
-            thread::spawn(move || lease.end(EndReason::Expired).is_some())
+            thread::spawn(move || lease.end(Ending::Expired).is_some())
         };
-        let mine = lease.end(EndReason::Closed).is_some();
+        let mine = lease.end(Ending::Closed).is_some();
         let theirs = other.join().unwrap();
         assert!(mine ^ theirs);
-        let reason = if mine { EndReason::Closed } else { EndReason::Expired };
-        assert_eq!(lease.ended(), Some(reason));
+        let ending = if mine { Ending::Closed } else { Ending::Expired };
+        assert_eq!(lease.ended(), Some(ending));
     });
 }
 
@@ -442,8 +441,8 @@ fn t6_renewal_against_expiry() {
                 assert_eq!((deadline, lease.ended()), (at(500), None));
                 assert_eq!(lease.deadline(), Some(at(500)));
             }
-            (Err(EndReason::Expired), Expiry::Ended(_)) => {
-                assert_eq!(lease.ended(), Some(EndReason::Expired));
+            (Err(Ending::Expired), Expiry::Ended(_)) => {
+                assert_eq!(lease.ended(), Some(Ending::Expired));
             }
             other => panic!("they don't agree: {other:?}"),
         }
