@@ -23,6 +23,8 @@ pub use self::election::Election;
 pub use self::leadership::{Leadership, Lost};
 pub use self::observer::Observer;
 pub use self::record::SessionInfo;
+#[allow(unused_imports, reason = "for services that know explicit sessions")]
+pub(crate) use self::session::EndFollower;
 pub use self::session::{Failover, Session, SessionSettings};
 pub(crate) use self::watch::Follower;
 pub use self::watch::Watch;

@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::id::{SessionId, SessionKind};
 use crate::lease::Ending;
-use crate::shard::Member;
+use crate::shard::{Followers, Member, Slot};
 use crate::wheel::TimerId;
 
 pub(super) struct Record {
@@ -23,6 +23,8 @@ pub(super) struct Record {
     heard: AtomicCell<Moment>,
     /// Where it is attached to.
     place: Mutex<Option<Place>>,
+    /// Who is told when it ends.
+    followers: Mutex<Followers>,
     /// The timers' own: what watches over its deadline.
     pub(super) timer: AtomicCell<Option<TimerId>>,
 }
@@ -69,6 +71,7 @@ impl Record {
             opened,
             heard: AtomicCell::new(opened),
             place: Mutex::new(None),
+            followers: Mutex::default(),
             timer: AtomicCell::new(None),
         }
     }
@@ -138,7 +141,30 @@ impl Record {
         }
     }
 
+    /// Tells `slot` when the session ends, or now, if it has.
+    pub(super) fn follow(&self, slot: Arc<Slot>) {
+        self.followers().join(slot.clone());
+        // Who ended it before may have told the others already.
+        if self.member.lease.ended().is_some() {
+            slot.wake();
+        }
+    }
+
+    pub(super) fn unfollow(&self, slot: &Slot) {
+        self.followers().leave(slot);
+    }
+
+    /// It has ended, and its shards know.
+    pub(super) fn tell_followers(&self) {
+        let followers: Vec<_> = self.followers().iter().collect();
+        followers.iter().for_each(|slot| slot.wake());
+    }
+
     fn place(&self) -> MutexGuard<'_, Option<Place>> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn followers(&self) -> MutexGuard<'_, Followers> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{EndReason, Error};
 use crate::id::{Holder, SessionId, SessionKey, SessionKind, checked_note};
 use crate::lease::{Ending, Lease};
 use crate::limits::{LOST_AT_A_TIME, OWNER_BYTES};
-use crate::shard::{Cell, Member};
+use crate::shard::{Cell, Member, Sink, Slot, Ticket};
 
 /// What a closed connection means to a session with a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -226,6 +226,14 @@ impl Session {
         self.record.attach(connection, peer)
     }
 
+    /// Calls the ticket once, when the session ends; now, if it has. Its candidates' leaving has been
+    /// handed over by then. For as long as the follower is kept.
+    pub(crate) fn follow_end(&self, sink: &Arc<dyn Sink>, ticket: Ticket) -> EndFollower {
+        let slot = Slot::new(sink.clone(), ticket);
+        self.record.follow(slot.clone());
+        EndFollower { record: self.record.clone(), slot }
+    }
+
     /// Whether it was attached to this connection, and to no other since.
     pub(crate) fn is_attached_to(&self, connection: u64) -> bool {
         self.record.is_attached_to(connection)
@@ -237,6 +245,18 @@ impl Session {
         if let Some(shards) = self.record.detach(connection) {
             self.engine.tell_ended(&self.record, shards);
         }
+    }
+}
+
+/// Who waits for a session's end; until dropped.
+pub(crate) struct EndFollower {
+    record: Arc<Record>,
+    slot: Arc<Slot>,
+}
+
+impl Drop for EndFollower {
+    fn drop(&mut self) {
+        self.record.unfollow(&self.slot);
     }
 }
 

@@ -16,8 +16,9 @@ impl Engine {
     /// handle is dropped. The key resumes it from anywhere.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a TTL out of [`Failover::ttl_range`]; [`Error::InvalidName`] for
-    /// the owner; [`Error::LimitReached`] at [`Limits::sessions`]; [`Error::NoRandomness`].
+    /// [`Error::InvalidSetting`] for a TTL out of [`Failover::ttl_range`](super::Failover::ttl_range);
+    /// [`Error::InvalidName`] for the owner; [`Error::LimitReached`] at
+    /// [`Limits::sessions`](limits::Limits::sessions); [`Error::NoRandomness`].
     pub fn open_session(&self, settings: SessionSettings) -> Result<(Session, SessionKey), Error> {
         Session::open_lasting(self, settings)
     }
@@ -120,6 +121,7 @@ impl Engine {
             let work = Work::SessionEnded(record.id());
             self.inner.shards[shard].submit(Command { work, reply });
         }
+        record.tell_followers();
     }
 }
 

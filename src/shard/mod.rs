@@ -32,7 +32,7 @@ use failpoint::failpoint;
 
 pub(crate) use bell::wake;
 pub(crate) use command::{Act, Command, Work};
-pub(crate) use follower::Slot;
+pub(crate) use follower::{Followers, Slot};
 pub(crate) use member::Member;
 pub(crate) use reply::{Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};
 pub(crate) use snapshot::{ByName, Cell, Source};

@@ -1,11 +1,14 @@
 use std::time::Duration;
 
+use crossbeam::atomic::AtomicCell;
+
 use super::*;
 use crate::clock::Clock;
 use crate::engine::Failover;
 use crate::error::EndReason;
 use crate::id::SessionKind;
 use crate::limits::SESSIONS_REMEMBERED;
+use crate::shard::{Outcome, Sink, Ticket};
 
 const TTL: Duration = Duration::from_secs(3);
 const MS: Duration = Duration::from_millis(1);
@@ -163,4 +166,50 @@ fn silence_is_counted_from_the_last_hearing() {
     clock.advance(TTL);
     assert_eq!(explicit.info().silent, TTL + 3 * MS, "nobody has noticed yet");
     assert_eq!(of_connection.info().kind, SessionKind::Connection);
+}
+
+/// Counts how often it was called, by ticket.
+#[derive(Default)]
+struct Calls([AtomicCell<u32>; 4]);
+
+impl Sink for Calls {
+    fn reply(&self, _: Ticket, _: Outcome) {}
+
+    fn changed(&self, ticket: Ticket) {
+        self.0[ticket.about as usize].fetch_add(1);
+    }
+}
+
+/// However a session ends, each of its followers hears of it, once; who has left does not, and who
+/// comes late does at once.
+#[test]
+fn an_end_is_told_once_to_each_follower() {
+    let ends: [fn(&Engine, &Clock, &Session); 4] = [
+        |_, _, session| session.end(),
+        |engine, _, session| engine.end_session(session.id()).unwrap(),
+        |_, _, session| session.detach(1),
+        |engine, clock, _| {
+            clock.advance(2 * TTL);
+            engine.tick(clock.now());
+        },
+    ];
+    for end in ends {
+        let (engine, clock) = engine();
+        let calls = Arc::new(Calls::default());
+        let sink: Arc<dyn Sink> = calls.clone();
+        let (session, _) = open(&engine, Failover::Fast);
+        session.attach(1, "one").unwrap();
+        let follow = |about| session.follow_end(&sink, Ticket { to: 0, about });
+        let (left, first, second) = (follow(0), follow(1), follow(2));
+        drop(left);
+        let told = || calls.0.each_ref().map(|calls| calls.load());
+        assert_eq!(told(), [0; 4]);
+        end(&engine, &clock, &session);
+        session.end();
+        assert_eq!(told(), [0, 1, 1, 0]);
+        drop(first);
+        let late = follow(3);
+        assert_eq!(told(), [0, 1, 1, 1]);
+        drop((second, late));
+    }
 }
