@@ -106,6 +106,15 @@ pub enum Error {
         /// Why it ended.
         reason: EndReason,
     },
+    /// No live session has this id, or this key, and none that ended lately had it.
+    #[error("{}", unknown_session(*.session))]
+    UnknownSession {
+        /// The id that was asked for; `None` if it was a key.
+        session: Option<SessionId>,
+    },
+    /// The session was resumed on another connection, and is that one's now.
+    #[error("the session is no longer attached to this connection; resume it here with its key")]
+    NotAttached,
     /// A session of one engine was used with another.
     #[error("the session belongs to another engine; open one on this engine")]
     ForeignSession,
@@ -126,6 +135,12 @@ pub enum Error {
     /// The server takes no new work.
     #[error("the server is draining; connect to it again when it is back")]
     Draining,
+    /// The system has no random bytes to give.
+    #[error("the system gives no random bytes ({why}), and a secret can't be made without")]
+    NoRandomness {
+        /// In the system's words.
+        why: String,
+    },
     /// A term would pass 2^53.
     #[error("the term of this election has reached its bound of 2^53 and can't rise any more")]
     TermExhausted,
@@ -144,8 +159,9 @@ impl Error {
             Error::InvalidName { .. }
             | Error::Undecodable { .. }
             | Error::InvalidSetting { .. } => Code::InvalidArgument,
+            Error::UnknownSession { .. } => Code::NotFound,
             Error::CandidateTaken { .. } => Code::AlreadyExists,
-            Error::NotYours { .. } => Code::PermissionDenied,
+            Error::NotYours { .. } | Error::NotAttached => Code::PermissionDenied,
             Error::LimitReached { .. } | Error::TermExhausted => Code::ResourceExhausted,
             Error::SessionEnded { .. }
             | Error::ForeignSession
@@ -153,8 +169,18 @@ impl Error {
             | Error::NotStanding { .. } => Code::FailedPrecondition,
             Error::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Error::UnknownMethod { .. } => Code::Unimplemented,
-            Error::Draining => Code::Unavailable,
+            Error::Draining | Error::NoRandomness { .. } => Code::Unavailable,
             Error::ShardStopped { .. } => Code::Internal,
+        }
+    }
+}
+
+fn unknown_session(session: Option<SessionId>) -> String {
+    match session {
+        Some(id) => format!("{id:?} does not live here: it ended long ago, or was never opened"),
+        None => {
+            "no session has this key here: it ended long ago, or was never opened; open a new one"
+                .into()
         }
     }
 }
@@ -191,32 +217,22 @@ pub enum NameFault {
 }
 
 /// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-#[repr(u8)]
 pub enum EndReason {
     /// Its owner closed or dropped it.
     #[error("closed by its owner")]
-    Closed = 1,
+    Closed,
     /// Its connection closed.
     #[error("its connection closed")]
-    Disconnected = 2,
+    Disconnected,
     /// Its deadline passed without a renewal.
     #[error("its deadline passed")]
-    Expired = 3,
-    /// Somebody in charge ended it.
-    #[error("ended by an operator")]
-    Operator = 4,
-}
-
-impl EndReason {
-    /// The reason a session's word holds; the inverse of `reason as u64`.
-    pub(crate) fn from_word(word: u64) -> Self {
-        match word {
-            2 => EndReason::Disconnected,
-            3 => EndReason::Expired,
-            4 => EndReason::Operator,
-            _ => EndReason::Closed,
-        }
-    }
+    Expired,
+    /// Somebody else ended it.
+    #[error("ended by somebody else{}{note}", if .note.is_empty() { "" } else { ": " })]
+    Ended {
+        /// Why, in their words; empty if they gave none.
+        note: Box<str>,
+    },
 }

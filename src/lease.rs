@@ -2,7 +2,7 @@
 //!
 //! Two atomics, and why they are right:
 //!
-//! - `word` holds a deadline, or `OPEN_ENDED`, or an [`EndReason`] once the session has ended. A
+//! - `word` holds a deadline, or `OPEN_ENDED`, or an [`Ending`] once the session has ended. A
 //!   renewal moves the deadline by compare-exchange and fails once the session has ended; an expiry
 //!   is the same word going the other way, and fails if the deadline has moved. So one of the two
 //!   wins, and everybody agrees which, on every shard.
@@ -18,12 +18,34 @@
 //!   shard that has already been told is ordered after `end` by the shard's own role.
 
 use crate::clock::Moment;
-use crate::error::EndReason;
 use crate::sync::{AtomicU64, Ordering};
 
 const OPEN_ENDED: u64 = u64::MAX;
-/// Words below this are reasons. As a moment it is the first microsecond after the clock's zero.
-const REASONS: u64 = 1_000;
+/// Words below this are endings. As a moment it is the first microsecond after the clock's zero.
+const ENDINGS: u64 = 1_000;
+
+/// How a session ended, as far as its word can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Ending {
+    Closed = 1,
+    Disconnected = 2,
+    Expired = 3,
+    /// Somebody else's doing.
+    Ended = 4,
+}
+
+impl Ending {
+    /// The inverse of `ending as u64`.
+    fn from_word(word: u64) -> Self {
+        match word {
+            2 => Ending::Disconnected,
+            3 => Ending::Expired,
+            4 => Ending::Ended,
+            _ => Ending::Closed,
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -51,27 +73,27 @@ impl Lease {
         Self { word: AtomicU64::new(word_of(deadline)), shards: AtomicU64::new(0) }
     }
 
-    /// Why the session ended, or `None` while it lives.
-    pub(crate) fn ended(&self) -> Option<EndReason> {
-        reason_in(self.word.load(Ordering::Acquire))
+    /// How the session ended, or `None` while it lives.
+    pub(crate) fn ended(&self) -> Option<Ending> {
+        ending_in(self.word.load(Ordering::Acquire))
     }
 
     /// When it ends unless it is renewed; `None` if it has ended, or has no deadline.
     pub(crate) fn deadline(&self) -> Option<Moment> {
         match self.word.load(Ordering::Acquire) {
             OPEN_ENDED => None,
-            word => reason_in(word).is_none().then(|| Moment::from_nanos(word)),
+            word => ending_in(word).is_none().then(|| Moment::from_nanos(word)),
         }
     }
 
     /// Moves the deadline to `deadline`, unless it is later already. Lenient on purpose: who is heard
     /// before the expiry has happened is alive, also if the deadline has passed.
-    pub(crate) fn renew(&self, deadline: Moment) -> Result<(), EndReason> {
+    pub(crate) fn renew(&self, deadline: Moment) -> Result<(), Ending> {
         let later = word_of(deadline);
         let mut word = self.word.load(Ordering::Acquire);
         loop {
-            if let Some(reason) = reason_in(word) {
-                return Err(reason);
+            if let Some(ending) = ending_in(word) {
+                return Err(ending);
             }
             if word >= later {
                 return Ok(());
@@ -87,14 +109,14 @@ impl Lease {
     pub(crate) fn expire(&self, now: Moment, mercy: Moment) -> Expiry {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
-            if word == OPEN_ENDED || reason_in(word).is_some() {
+            if word == OPEN_ENDED || ending_in(word).is_some() {
                 return Expiry::Nothing;
             }
             let deadline = Moment::from_nanos(word).max(mercy);
             if deadline > now {
                 return Expiry::NotBefore(deadline);
             }
-            match self.end_from(word, EndReason::Expired) {
+            match self.end_from(word, Ending::Expired) {
                 Ok(shards) => return Expiry::Ended(shards),
                 Err(present) => word = present,
             }
@@ -112,30 +134,30 @@ impl Lease {
 
     /// Ends the session. The winner gets the shards that must be told, one bit each; everybody else
     /// gets `None`.
-    pub(crate) fn end(&self, reason: EndReason) -> Option<u64> {
+    pub(crate) fn end(&self, ending: Ending) -> Option<u64> {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
-            if reason_in(word).is_some() {
+            if ending_in(word).is_some() {
                 return None;
             }
-            match self.end_from(word, reason) {
+            match self.end_from(word, ending) {
                 Ok(shards) => return Some(shards),
                 Err(present) => word = present,
             }
         }
     }
 
-    fn end_from(&self, word: u64, reason: EndReason) -> Result<u64, u64> {
+    fn end_from(&self, word: u64, ending: Ending) -> Result<u64, u64> {
         self.word
-            .compare_exchange(word, reason as u64, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(word, ending as u64, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| self.shards.fetch_or(0, Ordering::AcqRel))
     }
 }
 
 fn word_of(deadline: Moment) -> u64 {
-    deadline.nanos().clamp(REASONS, OPEN_ENDED - 1)
+    deadline.nanos().clamp(ENDINGS, OPEN_ENDED - 1)
 }
 
-fn reason_in(word: u64) -> Option<EndReason> {
-    (word < REASONS).then(|| EndReason::from_word(word))
+fn ending_in(word: u64) -> Option<Ending> {
+    (word < ENDINGS).then(|| Ending::from_word(word))
 }

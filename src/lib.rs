@@ -20,7 +20,7 @@
 //! |---|---|
 //! | open an engine | [`Engine`], [`EngineBuilder`], [`Limits`], [`Clock`], [`Moment`] |
 //! | change an election | [`Election`]: enter, withdraw, anoint, promote, demote, evict, take over, delete |
-//! | stay alive | [`Session`], [`SessionId`], [`SessionKind`], [`Failover`] |
+//! | stay alive | [`Session`], [`SessionSettings`], [`SessionKey`], [`SessionId`], [`SessionKind`], [`SessionInfo`], [`Failover`] |
 //! | act as the leader | [`Leadership`], [`Lost`] |
 //! | read who leads | [`Observer`] for a fast look, [`Election::term`] from any thread, [`Term`], [`Reason`] |
 //! | follow changes | [`Watch`], an iterator and a stream |
@@ -80,10 +80,11 @@ mod service;
 pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Reason, Term};
 pub use crate::engine::{
-    Election, Engine, EngineBuilder, Failover, Leadership, Lost, Observer, Session, Watch,
+    Election, Engine, EngineBuilder, Failover, Leadership, Lost, Observer, Session, SessionInfo,
+    SessionSettings, Watch,
 };
 pub use crate::error::{Code, EndReason, Error, NameFault};
-pub use crate::id::{SessionId, SessionKind};
+pub use crate::id::{SessionId, SessionKey, SessionKind};
 pub use crate::limits::Limits;
 #[cfg(feature = "server")]
 pub use crate::server::{Counters, Server, ServerBuilder};

@@ -81,6 +81,18 @@ impl Default for Limits {
 /// Terms stay below this, so that they survive a trip through an IEEE double.
 pub(crate) const TERM_BOUND: u64 = 1 << 53;
 
+/// Bytes of what a session says of its owner.
+pub(crate) const OWNER_BYTES: usize = 256;
+
+/// Bytes of somebody's reason for a change, in their words.
+pub(crate) const NOTE_BYTES: usize = 256;
+
+/// Ended sessions whose reason is remembered, for those who come back with a key.
+pub(crate) const SESSIONS_REMEMBERED: usize = 16_384;
+
+/// Lost terms that a session is told of at a time.
+pub(crate) const LOST_AT_A_TIME: usize = 1_024;
+
 /// Shards at most: a session remembers where it stands as one bit a shard.
 pub(crate) const SHARDS: usize = 64;
 

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 
-use tenure::Engine;
+use tenure::{Clock, Engine, Failover, SessionSettings};
 
 struct Counting;
 
@@ -87,6 +87,41 @@ fn a_million_elections_fit() {
     drop(session);
     assert_eq!(engine.term("billing/0000000").unwrap().to_string(), "t1 \"\" []");
     assert_eq!(engine.term("billing/0999999").unwrap().to_string(), "t1 \"\" []");
+}
+
+/// A hundred thousand explicit sessions, opened and ended one after another, hold no memory but that
+/// of the last reasons, which is full from the start.
+#[test]
+fn ended_sessions_weigh_nothing() {
+    let builder = Engine::builder().clock(Clock::manual()).manual_timers();
+    let engine = builder.open().unwrap();
+    let election = engine.election("e").unwrap();
+    let come_and_go = |count| {
+        for _ in 0..count {
+            let settings = SessionSettings {
+                owner: "somebody".into(),
+                failover: Failover::Fast,
+                ..SessionSettings::default()
+            };
+            let (session, _) = engine.open_session(settings).unwrap();
+            election.enter(&session, "node-a").unwrap();
+            session.end();
+        }
+        engine.tick(engine.clock().now());
+    };
+    come_and_go(40_000);
+    let before = held();
+    come_and_go(100_000);
+    let grown = held().saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} bytes more than before");
+    // Those that live weigh something; how much is worth knowing.
+    let before = held();
+    let live: Vec<_> =
+        (0..10_000).map(|_| engine.open_session(SessionSettings::default()).unwrap()).collect();
+    engine.tick(engine.clock().now());
+    let each = (held() - before) as f64 / live.len() as f64;
+    println!("{each:.0} bytes a live session");
+    assert!((100.0..1_000.0).contains(&each), "{each:.0} bytes a live session");
 }
 
 /// What one change costs the engine, with as many candidates standing and watching: bytes allocated

@@ -6,8 +6,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::thread;
 
 use crate::clock::Moment;
-use crate::error::EndReason;
-use crate::lease::{Expiry, Lease};
+use crate::lease::{Ending, Expiry, Lease};
 use crate::shard::mailbox::{Mailbox, Next};
 use crate::shard::published::{self, Swap};
 use crate::shard::watch::Mark;
@@ -330,81 +329,111 @@ fn bell_wakes_a_sleeper() {
     });
 }
 
+/// A session, and a shard whose state is whether its candidate stands.
+struct Standing {
+    lease: Lease,
+    mailbox: Mailbox<Job, bool>,
+}
+
+#[derive(Clone, Copy)]
+enum Job {
+    Enter,
+    Ended,
+    /// Somebody else's.
+    Other,
+}
+
+impl Standing {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { lease: Lease::open_ended(), mailbox: Mailbox::new(false) })
+    }
+
+    fn submit(&self, job: Job) {
+        let _ok = self.mailbox.submit(
+            usize::MAX,
+            job,
+            |job| job,
+            |stands, next| {
+                for next in next {
+                    let (Next::Own(job) | Next::Waited(job)) = next;
+                    match job {
+                        // Asked when it is applied, not when it was handed over.
+                        Job::Enter => *stands |= self.lease.ended().is_none(),
+                        Job::Ended => *stands = false,
+                        Job::Other => {}
+                    }
+                }
+            },
+            || {},
+        );
+    }
+
+    fn enter(&self) {
+        self.lease.visit(5);
+        self.submit(Job::Enter);
+    }
+
+    fn end(&self, ending: Ending) -> bool {
+        let Some(shards) = self.lease.end(ending) else { return false };
+        if shards & (1 << 5) != 0 {
+            self.submit(Job::Ended);
+        }
+        true
+    }
+
+    fn stands(&self) -> bool {
+        let mut seen = true;
+        let _ok = self.mailbox.submit(
+            usize::MAX,
+            Job::Other,
+            |job| job,
+            |stands, next| {
+                seen = *stands;
+                next.for_each(drop);
+            },
+            || {},
+        );
+        seen
+    }
+}
+
 /// Session end against use: whatever the order, no candidate outlives its session.
 #[test]
 fn session_end_against_enter() {
-    struct Standing {
-        lease: Lease,
-        /// The shard: the state is whether the session's candidate stands.
-        mailbox: Mailbox<Job, bool>,
-    }
-
-    #[derive(Clone, Copy)]
-    enum Job {
-        Enter,
-        Ended,
-    }
-
-    impl Standing {
-        fn submit(&self, job: Job) {
-            let _ok = self.mailbox.submit(
-                usize::MAX,
-                job,
-                |job| job,
-                |stands, next| {
-                    for next in next {
-                        match next {
-                            Next::Own(Job::Enter) | Next::Waited(Job::Enter) => {
-                                *stands |= self.lease.ended().is_none();
-                            }
-                            Next::Own(Job::Ended) | Next::Waited(Job::Ended) => *stands = false,
-                        }
-                    }
-                },
-                || {},
-            );
-        }
-
-        fn enter(&self) {
-            self.lease.visit(5);
-            self.submit(Job::Enter);
-        }
-
-        fn end(&self, reason: EndReason) -> bool {
-            let Some(shards) = self.lease.end(reason) else { return false };
-            if shards & (1 << 5) != 0 {
-                self.submit(Job::Ended);
-            }
-            true
-        }
-
-        fn stands(&self) -> bool {
-            let mut seen = true;
-            let _ok = self.mailbox.submit(
-                usize::MAX,
-                Job::Ended,
-                |job| job,
-                |stands, next| {
-                    seen = *stands;
-                    next.for_each(drop);
-                },
-                || {},
-            );
-            seen
-        }
-    }
-
     loom::model(|| {
-        let standing =
-            Arc::new(Standing { lease: Lease::open_ended(), mailbox: Mailbox::new(false) });
+        let standing = Standing::new();
         let user = {
             let standing = standing.clone();
             thread::spawn(move || standing.enter())
         };
-        assert!(standing.end(EndReason::Disconnected));
+        assert!(standing.end(Ending::Disconnected));
         user.join().unwrap();
         assert!(!standing.stands(), "a candidate outlived its session");
-        assert_eq!(standing.lease.ended(), Some(EndReason::Disconnected));
+        assert_eq!(standing.lease.ended(), Some(Ending::Disconnected));
+    });
+}
+
+/// Row P4: the same while somebody else is the writer, so that the Enter waits in the mailbox, or the
+/// word of the end does, or both, and a third one runs them.
+#[test]
+fn p4_session_end_against_a_waiting_enter() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let standing = Standing::new();
+        let other = {
+            let standing = standing.clone();
+            thread::spawn(move || standing.submit(Job::Other))
+        };
+        let user = {
+            let standing = standing.clone();
+            thread::spawn(move || standing.enter())
+        };
+        assert!(standing.end(Ending::Expired));
+        user.join().unwrap();
+        other.join().unwrap();
+        assert_eq!(standing.mailbox.waiting(), 0, "left behind");
+        assert!(!standing.stands(), "a candidate outlived its session");
     });
 }
 
@@ -415,13 +444,13 @@ fn session_ends_once() {
         let lease = Arc::new(Lease::open_ended());
         let other = {
             let lease = lease.clone();
-            thread::spawn(move || lease.end(EndReason::Expired).is_some())
+            thread::spawn(move || lease.end(Ending::Expired).is_some())
         };
-        let mine = lease.end(EndReason::Closed).is_some();
+        let mine = lease.end(Ending::Closed).is_some();
         let theirs = other.join().unwrap();
         assert!(mine ^ theirs);
-        let reason = if mine { EndReason::Closed } else { EndReason::Expired };
-        assert_eq!(lease.ended(), Some(reason));
+        let ending = if mine { Ending::Closed } else { Ending::Expired };
+        assert_eq!(lease.ended(), Some(ending));
     });
 }
 
@@ -442,8 +471,8 @@ fn t6_renewal_against_expiry() {
                 assert_eq!((deadline, lease.ended()), (at(500), None));
                 assert_eq!(lease.deadline(), Some(at(500)));
             }
-            (Err(EndReason::Expired), Expiry::Ended(_)) => {
-                assert_eq!(lease.ended(), Some(EndReason::Expired));
+            (Err(Ending::Expired), Expiry::Ended(_)) => {
+                assert_eq!(lease.ended(), Some(Ending::Expired));
             }
             other => panic!("they don't agree: {other:?}"),
         }

@@ -159,6 +159,7 @@ impl Election {
     /// `session` has stopped acting as the leader of all terms up to `term`: whoever leads now need
     /// not wait for it. [`Leadership`] does this by itself.
     pub fn let_go(&self, session: &Session, term: u64) {
+        session.forget_lost(self.cell(), term);
         let handover = self.cell().handover();
         if handover.is_some_and(|handover| handover.let_go(session.id(), term)) {
             self.command(Work::LetGo { cell: self.cell().clone() }, ReplyTo::Nobody);

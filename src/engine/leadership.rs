@@ -21,7 +21,7 @@ pub struct Leadership {
 }
 
 /// Why a leadership has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
     /// Its session has ended.

@@ -1,10 +1,13 @@
 //! The embedding API: an engine, elections, sessions, observers and watches.
 
+mod directory;
 mod election;
 mod leadership;
 mod observer;
+mod record;
 mod registry;
 mod session;
+mod sessions;
 mod timers;
 mod watch;
 
@@ -19,11 +22,16 @@ pub(crate) use self::election::Act;
 pub use self::election::Election;
 pub use self::leadership::{Leadership, Lost};
 pub use self::observer::Observer;
-pub use self::session::{Failover, Session};
+pub use self::record::SessionInfo;
+#[allow(unused_imports, reason = "for services that know explicit sessions")]
+pub(crate) use self::session::EndFollower;
+pub use self::session::{Failover, Session, SessionSettings};
 pub(crate) use self::watch::Follower;
 pub use self::watch::Watch;
 
+use self::directory::Directory;
 use self::registry::Registry;
+use self::sessions::random_hex;
 use self::timers::Timers;
 use crate::clock::{Clock, Moment};
 use crate::election::Term;
@@ -56,9 +64,10 @@ struct Inner {
     registry: Registry,
     shards: Box<[Shard]>,
     rules: Arc<Rules>,
-    sessions: AtomicCell<usize>,
-    last_session: AtomicCell<u64>,
+    sessions: Directory,
     timers: Timers,
+    server_id: Box<str>,
+    incarnation: Box<str>,
 }
 
 impl Drop for Inner {
@@ -79,7 +88,7 @@ impl Engine {
     /// # Errors
     /// [`Error::LimitReached`] at [`Limits::sessions`].
     pub fn session(&self) -> Result<Session, Error> {
-        self.open_session(SessionKind::Owned)
+        Session::open(self, SessionKind::Owned)
     }
 
     /// A session that ends when it is not renewed for `ttl`, or is dropped. `failover` matters to
@@ -97,8 +106,9 @@ impl Engine {
         self.inner.timers.tick(self, now, false)
     }
 
-    pub(crate) fn open_session(&self, kind: SessionKind) -> Result<Session, Error> {
-        Session::open(self, kind)
+    /// A connection's own session: it lives until it is dropped.
+    pub(crate) fn connection_session(&self) -> Result<Session, Error> {
+        Session::open(self, SessionKind::Connection)
     }
 
     /// The election of this name, known or not yet. The handle follows the name, also across
@@ -153,7 +163,7 @@ impl Engine {
 
     /// Sessions that live.
     pub fn sessions(&self) -> usize {
-        self.inner.sessions.load()
+        self.inner.sessions.len()
     }
 
     /// Commands that wait, in all shards.
@@ -237,7 +247,7 @@ impl EngineBuilder {
     /// Opens the engine, in memory: what it knows is gone with the process.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a setting out of its range.
+    /// [`Error::InvalidSetting`] for a setting out of its range; [`Error::NoRandomness`].
     pub fn open(self) -> Result<Engine, Error> {
         let shards = self.shards.map_or_else(default_shards, NonZeroUsize::get);
         if shards > limits::SHARDS {
@@ -256,9 +266,10 @@ impl EngineBuilder {
             registry: Registry::new(shards),
             shards: (0..shards).map(|index| Shard::new(index, rules.clone())).collect(),
             rules,
-            sessions: AtomicCell::new(0),
-            last_session: AtomicCell::new(0),
+            sessions: Directory::default(),
             timers: Timers::new(self.manual_timers),
+            server_id: random_hex()?,
+            incarnation: random_hex()?,
         };
         Ok(Engine { inner: Arc::new(inner) })
     }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
+use super::directory::Digest;
+use super::record::{Record, SessionInfo};
+use super::sessions::random;
 use crate::clock::Moment;
 use crate::error::{EndReason, Error};
-use crate::id::{Holder, SessionId, SessionKind};
-use crate::lease::Lease;
-use crate::shard::{Command, Member, Reply, ReplyTo, Work};
+use crate::id::{Holder, SessionId, SessionKey, SessionKind, checked_note};
+use crate::lease::{Ending, Lease};
+use crate::limits::{LOST_AT_A_TIME, OWNER_BYTES};
+use crate::shard::{Cell, Member, Sink, Slot, Ticket};
 
 /// What a closed connection means to a session with a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -41,18 +45,46 @@ impl Failover {
     }
 }
 
-/// A session: it holds candidates in any number of elections. When it is dropped or ends, all of
-/// them leave, in one change for each election.
+/// What an explicit session is opened with.
+///
+/// ```
+/// use tenure::{Failover, SessionSettings};
+///
+/// let settings = SessionSettings { failover: Failover::Fast, ..SessionSettings::default() };
+/// # assert_eq!(settings.ttl.as_secs(), 3);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// How long it lives after each renewal; 3 s by default.
+    pub ttl: Duration,
+    /// What a closed connection means to it.
+    pub failover: Failover,
+    /// Who this is, for people: shown in listings. At most 256 bytes, and may be empty.
+    pub owner: String,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(3), failover: Failover::default(), owner: String::new() }
+    }
+}
+
+/// A session: it holds candidates in any number of elections. When it ends, all of them leave, in
+/// one change for each election.
+///
+/// One from [`Engine::session`] or [`Engine::session_with_ttl`] ends when this handle is dropped. One
+/// from [`Engine::open_session`] or [`Engine::resume_session`] does not.
 pub struct Session {
     engine: Engine,
-    member: Arc<Member>,
+    record: Arc<Record>,
     /// What dropping this handle does.
     ends_on_drop: bool,
 }
 
 impl Session {
     pub(super) fn open(engine: &Engine, kind: SessionKind) -> Result<Self, Error> {
-        Self::admit(engine, kind, Lease::open_ended(), Duration::ZERO)
+        let admission = Admission { kind, ..Admission::default() };
+        Self::admit(engine, admission).map(|record| Self::ending(engine, record))
     }
 
     pub(super) fn open_with_ttl(
@@ -61,49 +93,79 @@ impl Session {
         failover: Failover,
     ) -> Result<Self, Error> {
         check_ttl(ttl, failover)?;
-        let deadline = engine.clock().now() + ttl;
-        let session = Self::admit(engine, failover.kind(), Lease::until(deadline), ttl)?;
-        engine.inner.timers.add(engine, session.member.clone());
-        Ok(session)
+        let admission = Admission { kind: failover.kind(), ttl, ..Admission::default() };
+        Self::admit(engine, admission).map(|record| Self::ending(engine, record))
     }
 
-    fn admit(
+    pub(super) fn open_lasting(
         engine: &Engine,
-        kind: SessionKind,
-        lease: Lease,
-        ttl: Duration,
-    ) -> Result<Self, Error> {
-        let max = engine.limits().sessions;
-        if engine.inner.sessions.fetch_add(1) >= max {
-            engine.inner.sessions.fetch_sub(1);
-            let advice = "end sessions that are no longer used, or raise the limit";
-            return Err(Error::LimitReached { limit: "sessions", max: max as u64, advice });
+        settings: SessionSettings,
+    ) -> Result<(Self, SessionKey), Error> {
+        let SessionSettings { ttl, failover, owner } = settings;
+        check_ttl(ttl, failover)?;
+        let owner = checked_note("owner", owner.as_bytes(), OWNER_BYTES)?;
+        let key = SessionKey::from_bytes(random()?);
+        let digest = Some(engine.inner.sessions.digest(&key));
+        let admission = Admission { kind: failover.kind(), ttl, owner, digest };
+        let record = Self::admit(engine, admission)?;
+        Ok((Self::lasting(engine, record), key))
+    }
+
+    fn admit(engine: &Engine, admission: Admission<'_>) -> Result<Arc<Record>, Error> {
+        let Admission { kind, ttl, owner, digest } = admission;
+        let now = engine.clock().now();
+        let lease = if ttl.is_zero() { Lease::open_ended() } else { Lease::until(now + ttl) };
+        let record = engine.inner.sessions.add(engine.limits().sessions, |session| {
+            let member = Member::new(Holder { session, kind }, lease, ttl);
+            Record::new(member, owner.into(), digest, now)
+        })?;
+        if !ttl.is_zero() {
+            engine.inner.timers.add(engine, record.clone());
         }
-        let number = engine.inner.last_session.fetch_add(1) + 1;
-        let session = SessionId::new(number).expect("2^64 sessions take centuries");
-        let member = Arc::new(Member { holder: Holder { session, kind }, lease, ttl });
-        Ok(Self { engine: engine.clone(), member, ends_on_drop: true })
+        Ok(record)
+    }
+
+    fn ending(engine: &Engine, record: Arc<Record>) -> Self {
+        Self { engine: engine.clone(), record, ends_on_drop: true }
+    }
+
+    pub(super) fn lasting(engine: &Engine, record: Arc<Record>) -> Self {
+        Self { engine: engine.clone(), record, ends_on_drop: false }
     }
 
     /// Another handle of the same session, which does not end it when dropped.
     pub(crate) fn clone_handle(&self) -> Self {
-        let (engine, member) = (self.engine.clone(), self.member.clone());
-        Self { engine, member, ends_on_drop: false }
+        Self::lasting(&self.engine, self.record.clone())
+    }
+
+    /// Its public id.
+    pub fn id(&self) -> SessionId {
+        self.record.id()
     }
 
     /// What keeps it alive.
     pub fn kind(&self) -> SessionKind {
-        self.member.holder.kind
+        self.record.kind()
+    }
+
+    /// Who it is, in the words of whoever opened it; may be empty.
+    pub fn owner(&self) -> &str {
+        &self.record.owner
     }
 
     /// How long it lives after each renewal; zero for one that has no deadline.
     pub fn ttl(&self) -> Duration {
-        self.member.ttl
+        self.record.member.ttl
     }
 
     /// When it ends unless it is renewed; `None` if it has ended, or has no deadline.
     pub fn deadline(&self) -> Option<Moment> {
-        self.member.lease.deadline()
+        self.record.member.lease.deadline()
+    }
+
+    /// What a listing shows of it.
+    pub fn info(&self) -> SessionInfo {
+        self.record.info(self.engine.clock().now())
     }
 
     /// Moves the deadline to a whole TTL from now, and says which that is. One compare-exchange.
@@ -111,32 +173,39 @@ impl Session {
     /// # Errors
     /// [`Error::SessionEnded`].
     pub fn renew(&self) -> Result<Duration, Error> {
-        let deadline = self.engine.clock().now() + self.member.ttl;
-        match self.member.lease.renew(deadline) {
-            Ok(()) => Ok(self.member.ttl),
-            Err(reason) => Err(Error::SessionEnded { reason }),
-        }
-    }
-
-    /// Its public id.
-    pub fn id(&self) -> SessionId {
-        self.member.holder.session
+        self.record.renew(self.engine.clock().now())?;
+        Ok(self.ttl())
     }
 
     /// Why it ended, or `None` while it lives.
     pub fn ended(&self) -> Option<EndReason> {
-        self.member.lease.ended()
+        self.record.member.ended()
     }
 
     /// Ends the session now. All its candidates leave. Ending it again changes nothing.
     pub fn end(&self) {
-        self.end_because(EndReason::Closed);
+        self.end_as(Ending::Closed);
     }
 
-    pub(crate) fn end_because(&self, reason: EndReason) {
-        if let Some(shards) = self.member.lease.end(reason) {
-            self.engine.tell_ended(&self.member, shards);
-        }
+    /// Its connection closed, and nothing is to keep it alive after that.
+    pub(crate) fn end_disconnected(&self) {
+        self.end_as(Ending::Disconnected);
+    }
+
+    fn end_as(&self, ending: Ending) {
+        self.engine.end_as(&self.record, ending);
+    }
+
+    /// Elections and terms whose lead was taken from it by force and that it has not let go, for as
+    /// long as it lives: 1,024 at most, others once those are let go
+    /// ([`Election::let_go`](super::Election::let_go)). Only a session with a deadline is told.
+    pub fn lost(&self) -> Vec<(Box<str>, u64)> {
+        self.record.member.lost_terms(LOST_AT_A_TIME)
+    }
+
+    /// It has stopped acting in this election's terms up to `term`.
+    pub(super) fn forget_lost(&self, cell: &Arc<Cell>, term: u64) {
+        self.record.member.let_go(cell, term);
     }
 
     /// Notes that `shard` of `engine` may come to hold candidates of this session.
@@ -144,22 +213,65 @@ impl Session {
         if !self.engine.is(engine) {
             return Err(Error::ForeignSession);
         }
-        self.member.lease.visit(shard);
-        Ok(self.member.clone())
+        self.record.member.lease.visit(shard);
+        Ok(self.record.member.clone())
     }
 }
 
-impl Engine {
-    /// Tells the shards that a session has ended: called once for each, by whoever ended it.
-    pub(super) fn tell_ended(&self, member: &Member, mut shards: u64) {
-        self.inner.sessions.fetch_sub(1);
-        while shards != 0 {
-            let shard = shards.trailing_zeros() as usize;
-            shards &= shards - 1;
-            let reply = Reply::new(ReplyTo::Nobody, shard);
-            let work = Work::SessionEnded(member.holder.session);
-            self.inner.shards[shard].submit(Command { work, reply });
+#[allow(dead_code, reason = "for services that know explicit sessions")]
+impl Session {
+    /// Attaches it to a connection: a number that is unique in the process, and what to call it, such
+    /// as its peer. The former connection no longer matters.
+    pub(crate) fn attach(&self, connection: u64, peer: &str) -> Result<(), Error> {
+        self.record.attach(connection, peer)
+    }
+
+    /// Calls the ticket once, when the session ends; now, if it has. Its candidates' leaving has been
+    /// handed over by then. For as long as the follower is kept.
+    pub(crate) fn follow_end(&self, sink: &Arc<dyn Sink>, ticket: Ticket) -> EndFollower {
+        let slot = Slot::new(sink.clone(), ticket);
+        self.record.follow(slot.clone());
+        EndFollower { record: self.record.clone(), slot }
+    }
+
+    /// Whether it was attached to this connection, and to no other since.
+    pub(crate) fn is_attached_to(&self, connection: u64) -> bool {
+        self.record.is_attached_to(connection)
+    }
+
+    /// This connection has closed. If the session is attached to it, that ends one under
+    /// [`Failover::Fast`]; any other lives on, attached to none.
+    pub(crate) fn detach(&self, connection: u64) {
+        if let Some(shards) = self.record.detach(connection) {
+            self.engine.tell_ended(&self.record, shards);
         }
+    }
+}
+
+/// Who waits for a session's end; until dropped.
+pub(crate) struct EndFollower {
+    record: Arc<Record>,
+    slot: Arc<Slot>,
+}
+
+impl Drop for EndFollower {
+    fn drop(&mut self) {
+        self.record.unfollow(&self.slot);
+    }
+}
+
+/// What a session is let in as.
+struct Admission<'a> {
+    kind: SessionKind,
+    /// Zero without a deadline.
+    ttl: Duration,
+    owner: &'a str,
+    digest: Option<Digest>,
+}
+
+impl Default for Admission<'_> {
+    fn default() -> Self {
+        Self { kind: SessionKind::Owned, ttl: Duration::ZERO, owner: "", digest: None }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Ends sessions whose deadline has passed.
 //!
 //! Timers are lazy: a renewal does not touch them. When one fires and the deadline has moved, it is
-//! set again. None is set further ahead than [`HORIZON`], so a session that ended early is forgotten
-//! soon.
+//! set again.
+//!
+//! Nobody waits for the timers: who opens or ends a session leaves word in a queue. A session may have
+//! ended before its opening is heard of; then no timer is set.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, Thread};
@@ -10,10 +12,10 @@ use std::time::Duration;
 
 use crossbeam::queue::SegQueue;
 
+use super::record::Record;
 use super::{Engine, Inner};
 use crate::clock::Moment;
-use crate::lease::Expiry;
-use crate::shard::Member;
+use crate::lease::{Ending, Expiry};
 use crate::wheel::Wheel;
 
 const HORIZON: Duration = Duration::from_secs(30);
@@ -26,15 +28,20 @@ const PAUSED: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct Timers {
-    /// Sessions that have no timer yet.
-    new: SegQueue<Arc<Member>>,
+    news: SegQueue<News>,
     state: Mutex<State>,
     thread: Mutex<Option<Thread>>,
     is_manual: bool,
 }
 
+/// What the timers have not taken notice of yet.
+enum News {
+    Opened(Arc<Record>),
+    Ended(Arc<Record>),
+}
+
 struct State {
-    wheel: Wheel<Arc<Member>>,
+    wheel: Wheel<Arc<Record>>,
     /// The last time this process is known to have run.
     beat: Option<Moment>,
     /// When it last woke from a pause: until a whole TTL after, nobody expires.
@@ -53,8 +60,9 @@ impl Timers {
     }
 
     /// Watches over a session's deadline from now on.
-    pub(super) fn add(&self, engine: &Engine, member: Arc<Member>) {
-        self.new.push(member);
+    pub(super) fn add(&self, engine: &Engine, record: Arc<Record>) {
+        self.news.push(News::Opened(record));
+        self.tidy(engine);
         if self.is_manual {
             return;
         }
@@ -65,35 +73,75 @@ impl Timers {
         }
     }
 
+    /// A session has ended: nothing is left to watch over.
+    pub(super) fn forget(&self, engine: &Engine, record: &Arc<Record>) {
+        let has_expired = record.member.lease.ended() == Some(Ending::Expired);
+        if record.member.ttl.is_zero() || has_expired {
+            return;
+        }
+        self.news.push(News::Ended(record.clone()));
+        self.tidy(engine);
+    }
+
+    /// Who opens and ends sessions faster than the thread looks does its work: so what waits here has
+    /// a bound.
+    fn tidy(&self, engine: &Engine) {
+        if self.news.len() >= BATCH
+            && let Ok(mut state) = self.state.try_lock()
+        {
+            self.hear(&mut state, engine.clock().now());
+        }
+    }
+
+    fn hear(&self, state: &mut State, now: Moment) {
+        for _ in 0..self.news.len() {
+            match self.news.pop() {
+                Some(News::Opened(record)) => {
+                    // Nothing was heard before the first beat either, if that comes late.
+                    state.beat.get_or_insert(record.opened());
+                    state.set(record, now);
+                }
+                Some(News::Ended(record)) => state.cancel(&record),
+                None => return,
+            }
+        }
+    }
+
     /// Ends what is due at `now`. When to come again, if there is anything to come for.
     pub(super) fn tick(&self, engine: &Engine, now: Moment, is_own_beat: bool) -> Option<Moment> {
         let mut state = lock(&self.state);
+        self.hear(&mut state, now);
         if is_own_beat {
             state.beat(now);
         }
         let mut due = Vec::new();
         loop {
-            while let Some(member) = self.new.pop() {
-                state.set(member, now);
-            }
             let more = state.wheel.advance(now, BATCH, &mut due);
-            for member in due.drain(..) {
-                let mercy = state.mercy(&member);
-                match member.lease.expire(now, mercy) {
-                    Expiry::Ended(shards) => engine.tell_ended(&member, shards),
-                    Expiry::NotBefore(_) => state.set(member, now),
+            for record in due.drain(..) {
+                record.timer.store(None);
+                let mercy = state.mercy(&record);
+                match record.member.lease.expire(now, mercy) {
+                    Expiry::Ended(shards) => engine.tell_ended(&record, shards),
+                    Expiry::NotBefore(_) => state.set(record, now),
                     Expiry::Nothing => {}
                 }
             }
             if !more {
                 break;
             }
+            self.hear(&mut state, now);
         }
         let next = state.wheel.next_deadline();
         if next.is_none() {
             state.beat = None;
         }
         next
+    }
+
+    /// What waits to be heard of.
+    #[cfg(test)]
+    pub(super) fn unheard(&self) -> usize {
+        self.news.len()
     }
 
     /// Nobody may need the thread any more.
@@ -113,14 +161,21 @@ impl State {
     }
 
     /// Before this, a session that could not be heard is not blamed for its silence.
-    fn mercy(&self, member: &Member) -> Moment {
-        self.woke.map_or(Moment::default(), |woke| woke + member.ttl)
+    fn mercy(&self, record: &Record) -> Moment {
+        self.woke.map_or(Moment::default(), |woke| woke + record.member.ttl)
     }
 
-    fn set(&mut self, member: Arc<Member>, now: Moment) {
-        let Some(deadline) = member.lease.deadline() else { return };
-        let deadline = deadline.max(self.mercy(&member));
-        self.wheel.insert(deadline.min(now + HORIZON), member);
+    fn set(&mut self, record: Arc<Record>, now: Moment) {
+        let Some(deadline) = record.member.lease.deadline() else { return };
+        let deadline = deadline.max(self.mercy(&record)).min(now + HORIZON);
+        let timer = self.wheel.insert(deadline, record.clone());
+        record.timer.store(Some(timer));
+    }
+
+    fn cancel(&mut self, record: &Record) {
+        if let Some(timer) = record.timer.take() {
+            self.wheel.cancel(timer);
+        }
     }
 }
 
@@ -201,16 +256,29 @@ mod tests {
         assert_eq!(session.ended(), Some(EndReason::Expired));
     }
 
-    /// Who opens and closes sessions with long TTLs leaves no timers behind for longer than the
-    /// horizon.
+    /// Row T3: the pause comes before the timers' thread has run at all.
+    #[test]
+    fn t3_a_pause_before_the_first_beat() {
+        let (engine, _, beat) = at_work();
+        let session = engine.session_with_ttl(TTL, Failover::Exclusive).unwrap();
+        beat(Duration::from_secs(60));
+        assert_eq!(session.ended(), None);
+        (0..32).for_each(|_| beat(BEAT));
+        assert_eq!(session.ended(), Some(EndReason::Expired));
+    }
+
+    /// Who opens and closes sessions with long TTLs leaves no timers behind.
     #[test]
     fn timers_of_ended_sessions_are_forgotten() {
         let (engine, _, beat) = at_work();
-        for _ in 0..1_000 {
-            drop(engine.session_with_ttl(Duration::from_secs(3600), Failover::Fast).unwrap());
-        }
+        let long = || engine.session_with_ttl(Duration::from_secs(3600), Failover::Fast).unwrap();
+        let known = long();
         beat(BEAT);
-        beat(HORIZON + BEAT);
-        assert_eq!(lock(&engine.inner.timers.state).wheel.len(), 0);
+        (0..1_000).for_each(|_| drop(long()));
+        assert_eq!(lock(&engine.inner.timers.state).wheel.len(), 1);
+        drop(known);
+        beat(BEAT);
+        let timers = &engine.inner.timers;
+        assert_eq!((timers.unheard(), lock(&timers.state).wheel.len()), (0, 0));
     }
 }

@@ -14,7 +14,6 @@ use super::reactor::Readiness;
 use super::socket::Socket;
 use crate::clock::Moment;
 use crate::engine::Session;
-use crate::error::EndReason;
 use crate::shard::{Outcome, Sink, Ticket};
 use crate::wheel::{TimerId, Wheel};
 
@@ -200,7 +199,7 @@ impl Peers {
         for timer in due.drain(..) {
             match timer {
                 Timer::Parted(place) => {
-                    self.parted.remove(place).end_because(EndReason::Disconnected);
+                    self.parted.remove(place).end_disconnected();
                 }
                 Timer::Peer(key) => {
                     if let Some((slot, peer)) = self.addressed(key) {
@@ -281,7 +280,7 @@ impl Peers {
         let Some(session) = conn.take_session() else { return };
         let grace = self.shared.settings.disconnect_grace;
         if grace.is_zero() || self.draining {
-            session.end_because(EndReason::Disconnected);
+            session.end_disconnected();
         } else {
             let place = self.parted.insert(session);
             self.wheel.insert(now + grace, Timer::Parted(place));

@@ -23,7 +23,6 @@ use self::names::Names;
 use crate::election::Term;
 use crate::engine::{Election, Engine, Follower, Session};
 use crate::error::Error;
-use crate::id::SessionKind;
 use crate::shard::{Sink, Ticket};
 use crate::wire::election_v1 as wire;
 
@@ -252,7 +251,7 @@ impl Caller {
 fn opened<'s>(slot: &'s mut Option<Session>, engine: &Engine) -> Result<&'s Session, Error> {
     match slot {
         Some(session) => Ok(session),
-        None => Ok(slot.insert(engine.open_session(SessionKind::Connection)?)),
+        None => Ok(slot.insert(engine.connection_session()?)),
     }
 }
 

@@ -2,33 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::follower::Slot;
+use super::member::Member;
 use super::reply::Reply;
 use super::snapshot::{ByPlace, Cell};
 use crate::election::{self, Conflict, Departure};
 use crate::error::Error;
-use crate::id::{Holder, SessionId};
-use crate::lease::Lease;
-
-/// A session as a shard knows it.
-pub(crate) struct Member {
-    pub(crate) holder: Holder,
-    pub(crate) lease: Lease,
-    /// What a renewal adds; zero without a deadline.
-    pub(crate) ttl: Duration,
-}
-
-impl Member {
-    fn check(&self) -> Result<(), Error> {
-        #[cfg(feature = "failpoints")]
-        if super::canary::sings(super::canary::Canary::SessionUnchecked) {
-            return Ok(());
-        }
-        self.lease.ended().map_or(Ok(()), |reason| Err(Error::SessionEnded { reason }))
-    }
-}
+use crate::id::SessionId;
 
 /// Work and the debt of its answer. It borrows its names while its own submitter runs it and owns
 /// them once it waits.

@@ -34,7 +34,7 @@ impl Slot {
     }
 }
 
-/// All followers of one election. Joining and leaving take constant time.
+/// All followers of one election, or of one session's end. Joining and leaving take constant time.
 #[derive(Default)]
 pub(crate) struct Followers(Vec<Arc<Slot>>);
 

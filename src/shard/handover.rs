@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam::atomic::AtomicCell;
 
-use super::command::Member;
+use super::member::Member;
 use crate::clock::Moment;
 use crate::id::SessionId;
 
@@ -45,7 +45,9 @@ impl Handover {
         now: Moment,
     ) -> Self {
         let mut formers: Vec<_> = before.map_or_else(Vec::new, |before| before.formers.clone());
-        formers.retain(|former| !former.may_act_for(now).is_zero());
+        // Who lets go of this term lets go of all that it led before.
+        let is_this = |former: &Former| former.member.holder == member.holder;
+        formers.retain(|former| !is_this(former) && !former.may_act_for(now).is_zero());
         formers.push(Arc::new(Former { member, term, has_let_go: AtomicCell::new(false) }));
         Self { formers }
     }

@@ -4,8 +4,9 @@
 //! present writer runs. Reading goes past the shard, straight to the published term of a [`Cell`].
 //! Everything else is the writer's and needs its role.
 //!
-//! Reading order: `command` (what can be asked), `mailbox` (who runs it), `state` (what it does),
-//! `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and `reply`.
+//! Reading order: `command` (what can be asked), `member` (by whom), `mailbox` (who runs it), `state`
+//! (what it does), `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and
+//! `reply`.
 
 mod bell;
 #[cfg(feature = "failpoints")]
@@ -17,6 +18,7 @@ mod failpoint;
 mod follower;
 mod handover;
 mod mailbox;
+mod member;
 mod published;
 mod reply;
 mod snapshot;
@@ -29,8 +31,9 @@ mod writer;
 use failpoint::failpoint;
 
 pub(crate) use bell::wake;
-pub(crate) use command::{Act, Command, Member, Work};
-pub(crate) use follower::Slot;
+pub(crate) use command::{Act, Command, Work};
+pub(crate) use follower::{Followers, Slot};
+pub(crate) use member::Member;
 pub(crate) use reply::{Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};
 pub(crate) use snapshot::{ByName, Cell, Source};
 pub(crate) use watch::Mark;

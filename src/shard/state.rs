@@ -10,9 +10,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::Arc;
 
-use super::command::{Act, Command, Member, Work};
+use super::command::{Act, Command, Work};
 use super::follower::Followers;
 use super::handover::Handover;
+use super::member::Member;
 use super::reply::{Outcome, Reply};
 use super::snapshot::{ByPlace, Cell};
 use super::turn::{self, Turn};
@@ -202,10 +203,14 @@ impl State {
     fn hand_over(&mut self, cell: &Arc<Cell>, now: &Term, next: &Term, rules: &Rules) {
         let Some(holder) = now.leading_holder() else { return };
         let still_leads = now.leader() == next.leader() && next.leading_holder() == Some(holder);
-        if still_leads || holder.kind != SessionKind::Exclusive {
+        if still_leads || !matches!(holder.kind, SessionKind::Exclusive | SessionKind::Fast) {
             return;
         }
         let Some(stands) = self.standing.get(&holder.session) else { return };
+        self.turn.lose(cell, stands.member.clone(), now.number());
+        if holder.kind == SessionKind::Fast {
+            return;
+        }
         let (member, at) = (stands.member.clone(), rules.clock.now());
         let before = self.handovers.get(&ByPlace(cell.clone())).map(|it| &**it);
         let handover = Arc::new(Handover::from(before, member, now.number(), at));

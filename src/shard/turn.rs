@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::follower::Slot;
 use super::handover::Handover;
+use super::member::Member;
 use super::reply::{Outcome, Reply};
 use super::snapshot::Cell;
 use crate::election::Term;
@@ -20,6 +21,8 @@ pub(crate) struct Turn {
     /// The newest state of each election that changed; each election once.
     publish: Vec<(Arc<Cell>, Arc<Term>)>,
     handovers: Vec<(Arc<Cell>, Arc<Handover>)>,
+    /// Terms that were taken from sessions which may not know yet.
+    lost: Vec<(Arc<Cell>, Arc<Member>, u64)>,
     replies: Vec<(Reply, Outcome)>,
     wakes: Vec<Arc<Slot>>,
 }
@@ -43,6 +46,11 @@ impl Turn {
     /// What the leader of `cell`'s election has to wait for.
     pub(crate) fn hand_over(&mut self, cell: &Arc<Cell>, handover: Arc<Handover>) {
         self.handovers.push((cell.clone(), handover));
+    }
+
+    /// The lead of `term` is taken from `member`.
+    pub(crate) fn lose(&mut self, cell: &Arc<Cell>, member: Arc<Member>, term: u64) {
+        self.lost.push((cell.clone(), member, term));
     }
 
     pub(crate) fn answer(&mut self, reply: Reply, outcome: Outcome) {
@@ -76,6 +84,9 @@ impl Unit for Turn {
     fn release(&mut self) {
         for (cell, handover) in self.handovers.drain(..) {
             cell.hand_over(handover);
+        }
+        for (cell, member, term) in self.lost.drain(..) {
+            member.lose(&cell, term);
         }
         for (cell, term) in self.publish.drain(..) {
             cell.publish(term);

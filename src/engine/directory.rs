@@ -1,0 +1,156 @@
+//! All sessions of an engine: by id, and by the digest of their key.
+//!
+//! A session lives or has ended by its word alone ([`lease`](crate::lease)). What stands here follows:
+//! whoever ends a session takes it out. So a session that is found here may have ended already, and
+//! one that is not found has.
+//!
+//! Nothing but a lookup, an insertion or a removal happens under the lock, and no shard is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::record::Record;
+use crate::error::{EndReason, Error};
+use crate::id::{SessionId, SessionKey};
+use crate::limits::SESSIONS_REMEMBERED;
+
+/// Sessions looked at while others wait.
+const GLANCE: usize = 128;
+
+/// What is kept of a key: enough to know it again, and nothing to learn it from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Digest(u64, u64);
+
+#[derive(Default)]
+pub(super) struct Directory {
+    table: Mutex<Table>,
+    /// Hashes keys under a secret of this engine.
+    digesting: RandomState,
+}
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    live: BTreeMap<SessionId, Arc<Record>>,
+    /// Of those that live and those that are remembered.
+    keys: BTreeMap<Digest, SessionId>,
+    ended: BTreeMap<SessionId, (Digest, EndReason)>,
+    /// Those that are remembered, in the order in which they ended.
+    order: VecDeque<SessionId>,
+}
+
+/// A session as it is found.
+pub(super) enum Found {
+    Live(Arc<Record>),
+    Ended(EndReason),
+}
+
+impl Directory {
+    pub(super) fn digest(&self, key: &SessionKey) -> Digest {
+        // Two halves, so that 128 bits of secret are known again by as many.
+        let half = |which: u8| self.digesting.hash_one((which, key.as_bytes()));
+        Digest(half(0), half(1))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table().live.len()
+    }
+
+    /// Lets in the session that `make` makes for a new id, unless `max` live already.
+    pub(super) fn add(
+        &self,
+        max: usize,
+        make: impl FnOnce(SessionId) -> Record,
+    ) -> Result<Arc<Record>, Error> {
+        let mut table = self.table();
+        if table.live.len() >= max {
+            let advice = "end sessions that are no longer used, or raise the limit";
+            return Err(Error::LimitReached { limit: "sessions", max: max as u64, advice });
+        }
+        table.last += 1;
+        let id = SessionId::new(table.last).expect("2^64 sessions take centuries");
+        let record = Arc::new(make(id));
+        table.live.insert(id, record.clone());
+        if let Some(digest) = record.digest {
+            table.keys.insert(digest, id);
+        }
+        Ok(record)
+    }
+
+    /// Takes out one that has ended. One that has a key is remembered for a while.
+    pub(super) fn remove(&self, record: &Record) {
+        let id = record.id();
+        let mut table = self.table();
+        let removed = table.live.remove(&id);
+        if let (Some(digest), Some(reason)) = (record.digest, record.member.ended()) {
+            table.remember(id, digest, reason);
+        }
+        drop(table);
+        drop(removed);
+    }
+
+    pub(super) fn by_key(&self, key: &SessionKey) -> Option<Found> {
+        let digest = self.digest(key);
+        let table = self.table();
+        table.find(*table.keys.get(&digest)?)
+    }
+
+    pub(super) fn by_id(&self, id: SessionId) -> Option<Found> {
+        self.table().find(id)
+    }
+
+    /// Those that live, in the order of their ids, from the one after `after`: `most` at most. Others
+    /// come in between.
+    pub(super) fn page(&self, mut after: Option<SessionId>, most: usize) -> Vec<Arc<Record>> {
+        let mut page = Vec::new();
+        while page.len() < most {
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let glance = GLANCE.min(most - page.len());
+            let before = page.len();
+            let table = self.table();
+            let next = table.live.range((from, Bound::Unbounded)).take(glance);
+            page.extend(next.map(|(_, record)| record.clone()));
+            drop(table);
+            if page.len() - before < glance {
+                break;
+            }
+            after = page.last().map(|record| record.id());
+        }
+        page
+    }
+
+    /// Nothing here is left half done by a panic.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many are remembered, and by how many keys sessions are known.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> (usize, usize) {
+        let table = self.table();
+        assert_eq!(table.order.len(), table.ended.len());
+        (table.order.len(), table.keys.len())
+    }
+}
+
+impl Table {
+    fn find(&self, id: SessionId) -> Option<Found> {
+        if let Some(record) = self.live.get(&id) {
+            return Some(Found::Live(record.clone()));
+        }
+        self.ended.get(&id).map(|(_, reason)| Found::Ended(reason.clone()))
+    }
+
+    fn remember(&mut self, id: SessionId, digest: Digest, reason: EndReason) {
+        self.ended.insert(id, (digest, reason));
+        self.order.push_back(id);
+        if self.order.len() > SESSIONS_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+            && let Some((digest, _)) = self.ended.remove(&oldest)
+        {
+            self.keys.remove(&digest);
+        }
+    }
+}
