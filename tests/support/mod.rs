@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 use tenure::client::{Address, Client};
 
@@ -134,6 +134,28 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it can be signalled");
+    }
+
+    /// Stops it, and waits until each of its threads stands still: the signal alone is only on its way.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let pid = Pid::from_child(&self.child);
+        eventually("it stands still", || {
+            let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+            match waitpid(Some(pid), options).expect("a child can be waited for") {
+                Some((_, status)) => {
+                    assert!(status.stopped(), "it ended instead: {status:?}");
+                    true
+                }
+                None => false,
+            }
+        });
+    }
+
+    /// Lets a stopped one go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
     }
 }
 
