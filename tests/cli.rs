@@ -166,7 +166,7 @@ fn enter_is_interrupted_early() {
 fn a_second_interrupt_does_not_wait_for_the_server() {
     let server = Server::start("");
     let mut holder = enters(&server, "jobs a");
-    server.process.signal(Signal::STOP);
+    server.process.stop();
     holder.signal(Signal::INT);
     eventually("it asks the server, in vain", || {
         // A second one, once the first was taken; one that comes too early is merged with it.
@@ -175,7 +175,7 @@ fn a_second_interrupt_does_not_wait_for_the_server() {
         holder.is_over()
     });
     assert_eq!(holder.wait().code(), Some(6));
-    server.process.signal(Signal::CONT);
+    server.process.go_on();
     eventually("its place passes on", || server.client().term("jobs").unwrap().leader.is_none());
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use tenure::{Code, EndReason, Engine, Error, Limits, NameFault, Reason};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn engine() -> Engine {
     Engine::builder().open().unwrap()

@@ -10,7 +10,7 @@ mod support;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Running, Server, run, tenure, words};
+use support::{Running, Server, run, tenure, unmoved, words};
 
 /// Two addresses, neither of which needs the other.
 const STAYS: &str = "10.77.0.1";
@@ -42,7 +42,8 @@ impl Network {
         let mut inside = Command::new("nsenter");
         inside.args(["--preserve-credentials", "--user", "--net", "--target"]);
         inside.arg(self.0.id().to_string()).arg(command.get_program()).args(command.get_args());
-        inside.env_remove("TENURE_SERVER").env_remove("RUST_LOG").stdin(Stdio::null());
+        unmoved(&mut inside);
+        inside.stdin(Stdio::null());
         inside
     }
 

@@ -15,13 +15,14 @@ use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use support::{
     Bystander, PATIENCE, Running, Server, connect, descriptors, end, eventually, processor_time,
-    raw, resident, tenure,
+    raw, resident, tenure, unmoved,
 };
 use tenure::{Engine, Error};
 
 const MIB: u64 = 1 << 20;
-/// A bystander's round of three calls, on a machine that is busy with other tests.
-const PROMPT: Duration = Duration::from_secs(2);
+/// A bystander's round of three calls, on a machine that is busy with much else. Who waits for what
+/// never comes waits longer.
+const PROMPT: Duration = Duration::from_secs(20);
 
 /// A socket that the kernel buffers as little for as it can: stalled at once.
 fn narrow(address: &str) -> TcpStream {
@@ -46,7 +47,8 @@ fn limited(limit: &str) -> Command {
     let mut command = Command::new("sh");
     let script = format!("ulimit {limit} && exec \"$0\" serve \"$@\"");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_tenure")]);
-    command.env_remove("RUST_LOG").env_remove("TENURE_SERVER").stdin(Stdio::null());
+    unmoved(&mut command);
+    command.stdin(Stdio::null());
     command
 }
 
@@ -123,19 +125,17 @@ fn c5_no_spin_while_descriptors_are_out() {
     assert_eq!(server.client().term("jobs").unwrap().number, 0);
 }
 
-/// Ends within the time, with that code.
 #[track_caller]
-fn ends(server: &mut Server, within: Duration, code: i32) {
-    let since = Instant::now();
+fn ends(server: &mut Server, code: i32) {
     let status = server.process.wait();
     assert_eq!(status.code(), Some(code), "{status:?}\n{}", server.process.err.rest());
-    assert!(since.elapsed() < within, "{:?}", since.elapsed());
 }
 
 #[test]
 fn p5_sigterm_drains() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut server = Server::start("");
+        // It ends by itself, not because its time is up.
+        let mut server = Server::start("--drain 1h");
         let bystander = server.client();
         let watcher = server.client();
         let mut watch = watcher.watch("jobs").unwrap();
@@ -157,7 +157,7 @@ fn p5_sigterm_drains() {
             other => panic!("not UNAVAILABLE: {other:?}"),
         }
         // Clients that do not go by themselves do not hold it up.
-        ends(&mut server, Duration::from_secs(10), 0);
+        ends(&mut server, 0);
         assert!(holder.term("jobs").is_err(), "it is gone");
         TcpStream::connect(server.address()).expect_err("nobody listens");
     }
@@ -174,12 +174,12 @@ fn p5_sigterm_drains_past_the_stuck() {
     stuck.write_all(&bytes).unwrap();
     raw::churn(open(server.address()), "jobs", &"a".repeat(500), 2_000);
     server.process.signal(Signal::TERM);
-    ends(&mut server, Duration::from_secs(10), 0);
+    ends(&mut server, 0);
 }
 
 #[test]
 fn p5_second_signal_at_once() {
-    let mut server = Server::start("--drain 1h");
+    let mut server = Server::start("--drain 1h --stall-time 1h --silence 1h");
     // Its replies find no reader, so the drain has to wait for it.
     let mut stuck = narrow(server.address());
     let client = server.client();
@@ -190,6 +190,7 @@ fn p5_second_signal_at_once() {
     let mut bytes = Vec::new();
     (0..50).for_each(|n| raw::put_change(&mut bytes, 2 * n + 1, "Promote", "wide", "nobody"));
     stuck.write_all(&bytes).unwrap();
+    stuck.read_exact(&mut [0; 1]).unwrap();
     let bystander = Bystander::of(server.address());
     bystander.was_served_within(PROMPT);
 
@@ -198,7 +199,7 @@ fn p5_second_signal_at_once() {
     thread::sleep(Duration::from_millis(300));
     assert!(!server.process.is_over(), "it waits for the stuck one");
     server.process.signal(Signal::TERM);
-    ends(&mut server, Duration::from_secs(2), 1);
+    ends(&mut server, 1);
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn p6_panic_in_a_turn_stops_the_process() {
     watch.next().unwrap().unwrap();
     let client = server.client();
     client.enter("jobs", "failpoint:panic").expect_err("nobody is left to answer");
-    ends(&mut server, Duration::from_secs(5), 70);
+    ends(&mut server, 70);
     let said = server.process.err.rest();
     assert!(said.contains("panicked at src/shard/failpoint.rs"), "{said}");
     assert!(said.contains("tenure: stopping after an internal fault; please report"), "{said}");

@@ -12,7 +12,7 @@ use ttrpc::proto::Request;
 
 const ELECTION: &str = "atomix.runtime.election.v1.LeaderElection";
 const ELECTIONS: &str = "atomix.runtime.election.v1.LeaderElections";
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn id() -> Option<PrimitiveId> {
     Some(PrimitiveId { name: "the/election".into() })

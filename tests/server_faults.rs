@@ -9,13 +9,9 @@ use std::net::Shutdown;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use raw::{
-    Bystander, Frame, PATIENCE, Raw, enter, frame, get_term, memory, until, watch, withdraw,
-};
+use raw::{Bystander, Frame, PATIENCE, Raw, enter, get_term, until, watch};
 use socket2::SockRef;
-use tenure::{Engine, Limits, Server, ServerBuilder};
-
-const MIB: usize = 1 << 20;
+use tenure::{Clock, Engine, Limits, Server, ServerBuilder};
 
 fn engine() -> Engine {
     Engine::builder().open().unwrap()
@@ -57,37 +53,6 @@ fn w1_truncated_then_fin_or_rst() {
     alone(&server);
     assert_eq!(engine.elections(), 1, "nothing was applied but the bystander's");
     assert_eq!(server.counters().violations, 0, "a quiet close");
-    bystander.check();
-}
-
-#[test]
-fn w2_length_over_the_limit() {
-    let engine = engine();
-    let server = serve(&engine);
-    let mut bystander = Bystander::of(&server);
-
-    let mut peer = Raw::connect(&server);
-    peer.ask(&get_term(1, "e"));
-    peer.send(&[0xff; 14]);
-    assert_eq!(peer.read_to_close(), b"");
-    until("it is counted", || server.counters().violations == 1);
-
-    let mut peer = Raw::connect(&server);
-    peer.send(&frame(1, 1, 0, &vec![0; 5 * MIB]));
-    let (code, message) = peer.receive().failure();
-    assert_eq!(code, 8);
-    assert!(message.contains("frame_bytes (4194304)"), "{message}");
-    assert_eq!(peer.ask(&get_term(1, "e")).term().term, 0, "the connection goes on");
-
-    let before = memory();
-    let mut promisers: Vec<Raw> = (0..200).map(|_| Raw::connect(&server)).collect();
-    for peer in &mut promisers {
-        peer.send(&get_term(1, "e"));
-        peer.send(&frame(1, 1, 0, &vec![0; 4 * MIB])[..20]);
-        assert_eq!(peer.receive().stream, 1);
-    }
-    let grown = memory().saturating_sub(before);
-    assert!(grown < 48 * MIB, "{grown} bytes more for 800 MiB that were only promised");
     bystander.check();
 }
 
@@ -137,56 +102,6 @@ fn w9_other_protocols_are_refused_at_once() {
     assert_eq!(server.counters().not_ttrpc, cases.len() as u64);
 }
 
-/// Sends `bytes` over and over until the server takes no more, or `rounds` are through.
-fn flood(peer: &mut Raw, bytes: &[u8], rounds: usize) -> usize {
-    let mut sent = 0;
-    peer.0.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    while sent < bytes.len() * rounds {
-        match peer.0.write(&bytes[sent % bytes.len()..]) {
-            Ok(count) => sent += count,
-            Err(_) => break,
-        }
-    }
-    sent
-}
-
-#[test]
-fn w10_pipelined_without_reading() {
-    let engine = engine();
-    let server = serve(&engine);
-    let mut bystander = Bystander::of(&server);
-    let mut peer = Raw::connect(&server);
-    // Replies of about 2 KiB, so that the kernel's buffers can't hold a hundred thousand.
-    for n in 0..4 {
-        peer.ask(&enter(1, "long", &format!("{n}{}", "x".repeat(500))));
-    }
-    let before = (memory(), server.counters().requests);
-
-    let (request, requests) = (get_term(1, "long"), 100_000);
-    let sent = flood(&mut peer, &request, requests);
-    assert!(sent < request.len() * requests, "reading paused");
-    let taken = server.counters().requests - before.1;
-    assert!(taken < requests as u64 / 2, "{taken} were answered into the void");
-    let grown = memory().saturating_sub(before.0);
-    assert!(grown < 48 * MIB, "{grown} bytes more");
-    bystander.check();
-
-    // Once it reads, it gets every reply.
-    let mut rest = peer.0.try_clone().unwrap();
-    rest.set_write_timeout(Some(PATIENCE)).unwrap();
-    let writer = std::thread::spawn(move || {
-        let mut sent = sent;
-        while sent < request.len() * requests {
-            sent += rest.write(&request[sent % request.len()..]).unwrap();
-        }
-    });
-    for _ in 0..requests {
-        assert_eq!(peer.receive().term().candidates.len(), 3);
-    }
-    writer.join().unwrap();
-    bystander.check();
-}
-
 #[test]
 fn w10_who_never_reads_is_closed_and_counted() {
     let engine = engine();
@@ -196,7 +111,9 @@ fn w10_who_never_reads_is_closed_and_counted() {
     for n in 0..4 {
         peer.ask(&enter(1, "long", &format!("{n}{}", "x".repeat(500))));
     }
-    flood(&mut peer, &get_term(1, "long"), 100_000);
+    // More than the kernel's buffers hold of the replies, if not always of the requests.
+    peer.0.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let _taken_in_part = peer.0.write_all(&get_term(1, "long").repeat(100_000));
     until("it is closed", || server.counters().stalled == 1);
     alone(&server);
     bystander.check();
@@ -224,34 +141,6 @@ fn c1_slowloris() {
     });
     alone(&server);
     assert_eq!(engine.elections(), 1);
-}
-
-/// Thousands that send one byte each and stop, and one more that is served meanwhile.
-#[test]
-fn c1_thousands_of_single_bytes() {
-    const COUNT: usize = 3_000;
-    let engine = engine();
-    let server = builder(&engine).frame_time(Duration::from_secs(2)).spawn().unwrap();
-    let mut bystander = Bystander::of(&server);
-    let before = memory();
-    let slow: Vec<Raw> = (0..COUNT)
-        .map(|n| {
-            let mut peer = Raw::connect(&server);
-            peer.send(&[0]);
-            if n % 100 == 0 {
-                bystander.check();
-            }
-            peer
-        })
-        .collect();
-    let each = memory().saturating_sub(before) / COUNT;
-    assert!(each < 16 << 10, "{each} bytes for each connection that said one byte");
-    until("all are closed", || {
-        bystander.check();
-        server.counters().slow_frames == COUNT as u64
-    });
-    drop(slow);
-    alone(&server);
 }
 
 #[test]
@@ -381,68 +270,6 @@ fn c5_out_of_descriptors() {
     child.wait().unwrap();
 }
 
-/// A connection with a thousand watches of `hot`, all standing.
-fn a_thousand_watches(server: &Server) -> Raw {
-    let mut peer = Raw::connect(server);
-    peer.send(&(0..1000).flat_map(|n| watch(2 * n + 1, "hot")).collect::<Vec<_>>());
-    // Behind them all: they stand when this is answered.
-    assert_eq!(peer.ask(&get_term(9999, "hot")).stream, 9999);
-    peer
-}
-
-/// Two changes of `hot`. The term after them.
-fn turn_over(peer: &mut Raw) -> u64 {
-    let name = "x".repeat(400);
-    let term = peer.ask(&enter(1, "hot", &name)).term().term;
-    assert!(peer.ask(&withdraw(1, "hot", &name)).term().leader.is_empty());
-    term
-}
-
-#[test]
-fn c6_watches_that_are_not_read_skip_to_the_newest() {
-    let engine = engine();
-    let server = serve(&engine);
-    let mut bystander = Bystander::of(&server);
-    let mut stalled = a_thousand_watches(&server);
-    let mut busy = Raw::connect(&server);
-    let before = memory();
-    // As text, all of this would be over 100 MiB.
-    let newest = (0..300).map(|_| turn_over(&mut busy)).last().unwrap();
-    let grown = memory().saturating_sub(before);
-    assert!(grown < 48 * MIB, "{grown} bytes more");
-    bystander.check();
-
-    let mut seen = vec![(0, false); 1000];
-    while seen.iter().any(|&state| state != (newest, true)) {
-        let event = stalled.receive();
-        let term = event.term();
-        let state = (term.term, term.leader.is_empty());
-        let last = &mut seen[event.stream as usize / 2];
-        assert!(*last < state, "a watch never goes back, and says nothing twice");
-        *last = state;
-    }
-    let counters = server.counters();
-    assert!(counters.merged > 0);
-    assert_eq!(counters.merged + counters.events, 1000 * 600, "each state was said or skipped");
-}
-
-#[test]
-fn c6_watchers_that_never_read_are_closed() {
-    let engine = engine();
-    let server = builder(&engine).stall_time(Duration::from_millis(300)).spawn().unwrap();
-    let mut bystander = Bystander::of(&server);
-    let stalled: Vec<Raw> = (0..10).map(|_| a_thousand_watches(&server)).collect();
-    let mut busy = Raw::connect(&server);
-    let before = memory();
-    until("all are closed", || {
-        turn_over(&mut busy);
-        bystander.check();
-        let grown = memory().saturating_sub(before);
-        assert!(grown < 64 * MIB, "{grown} bytes more for 10,000 watches that are not read");
-        server.counters().stalled == stalled.len() as u64
-    });
-}
-
 #[test]
 fn q1_each_limit_names_itself() {
     let limits =
@@ -498,34 +325,40 @@ fn p5_a_drained_server_says_so_and_its_port_is_free() {
 
 #[test]
 fn p5_a_drain_has_its_time() {
-    let server = serve(&engine());
+    // A clock that stands still: it does not close its side, so the server would linger for ever.
+    let engine = Engine::builder().clock(Clock::manual()).open().unwrap();
+    let server = serve(&engine);
     let mut peer = Raw::connect(&server);
     peer.ask(&get_term(1, "e"));
-    // It does not close its side, so the server lingers for it.
     assert!(!server.drain(Duration::from_millis(50)));
     assert_eq!(peer.read_to_close(), b"");
 }
 
 #[test]
 fn a_session_may_outlive_its_connection_for_a_grace() {
-    let engine = engine();
+    let clock = Clock::manual();
+    let engine = Engine::builder().clock(clock.clone()).open().unwrap();
     let grace = Duration::from_millis(300);
     let server = builder(&engine).disconnect_grace(grace).spawn().unwrap();
     let mut bystander = Bystander::of(&server);
     let mut leader = Raw::connect(&server);
     leader.ask(&enter(1, "e", "c"));
-    let closed = std::time::Instant::now();
     drop(leader);
     alone(&server);
+    clock.advance(grace - Duration::from_millis(1));
+    bystander.check();
     assert_eq!(engine.term("e").unwrap().leader(), Some("c"));
 
     // Whoever comes back in time keeps the place, in a term of its own.
     let mut again = Raw::connect(&server);
     assert_eq!(again.ask(&enter(1, "e", "c")).term().term, 2);
+    assert_eq!(engine.sessions(), 3);
+    clock.advance(Duration::from_millis(10));
     until("the former session's grace is over", || engine.sessions() == 2);
-    assert!(closed.elapsed() >= grace);
     assert_eq!(engine.term("e").unwrap().leader(), Some("c"));
     drop(again);
+    alone(&server);
+    clock.advance(grace + Duration::from_millis(10));
     until("the second grace is over", || engine.term("e").unwrap().is_vacant());
     bystander.check();
 }

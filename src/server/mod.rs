@@ -211,9 +211,10 @@ impl Shared {
     }
 
     fn ended(&self, reactor: usize, now: Moment, end: End, peer: &Socket) {
-        self.reactors[reactor].load.fetch_sub(1);
-        self.tallies.connections.fetch_sub(1);
+        // Why it ended before that it did, so that who sees it gone finds the reason counted.
         self.tallies.ended(end);
+        self.tallies.connections.fetch_sub(1);
+        self.reactors[reactor].load.fetch_sub(1);
         if matches!(end, End::PeerClosed | End::Broken | End::Idle | End::Drained) {
             tracing::debug!(%peer, reason = %end, "a connection ended");
         } else if let Some(kept_back) = self.endings.pass(now) {

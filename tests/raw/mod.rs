@@ -15,7 +15,7 @@ pub(crate) const ELECTION: &str = "atomix.runtime.election.v1.LeaderElection";
 pub(crate) const ELECTIONS: &str = "atomix.runtime.election.v1.LeaderElections";
 
 /// Longer than anything takes that goes well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A frame as received.
 #[derive(Clone, Debug, PartialEq, Eq)]

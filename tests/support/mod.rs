@@ -12,12 +12,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 use tenure::client::{Address, Client};
 
 /// How long anything that should happen at once may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `is_so`, looking often.
 #[track_caller]
@@ -32,8 +32,17 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// The `tenure` command, free of what the tester's own environment says.
 pub fn tenure<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    command.args(args).env_remove("TENURE_SERVER").env_remove("RUST_LOG").stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null());
+    unmoved(&mut command);
     command
+}
+
+/// Takes from a command what the tester's own environment would say to it.
+pub fn unmoved(command: &mut Command) {
+    // A backtrace takes long to find its names on a busy machine.
+    for name in ["TENURE_SERVER", "RUST_LOG", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+        command.env_remove(name);
+    }
 }
 
 /// Splits a command line at its blanks.
@@ -134,6 +143,28 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it can be signalled");
+    }
+
+    /// Stops it, and waits until each of its threads stands still: the signal alone is only on its way.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let pid = Pid::from_child(&self.child);
+        eventually("it stands still", || {
+            let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+            match waitpid(Some(pid), options).expect("a child can be waited for") {
+                Some((_, status)) => {
+                    assert!(status.stopped(), "it ended instead: {status:?}");
+                    true
+                }
+                None => false,
+            }
+        });
+    }
+
+    /// Lets a stopped one go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
     }
 }
 

@@ -99,14 +99,15 @@ fn stop_on_panic() {
     std::panic::set_hook(Box::new(move |panic| {
         // Standard error may be full with nobody to read it, and it must not hold up the end.
         let watchdog = thread::Builder::new().spawn(|| {
-            thread::sleep(Duration::from_secs(1));
+            thread::sleep(Duration::from_secs(3));
             process::exit(Exit::InternalFault as i32);
         });
         if watchdog.is_err() {
             process::exit(Exit::InternalFault as i32);
         }
+        // Said first: a backtrace may take longer than there is time.
+        eprintln!("tenure: stopping after an internal fault; please report the lines below");
         say(panic);
-        eprintln!("tenure: stopping after an internal fault; please report the lines above");
         process::exit(Exit::InternalFault as i32);
     }));
 }
