@@ -238,6 +238,7 @@ fn p6_panic_in_a_turn_stops_its_shard_alone() {
     let session = engine.session().unwrap();
     let doomed = engine.election("doomed").unwrap();
     assert_eq!(doomed.enter(&session, "before").unwrap().number(), 1);
+    let mut early = doomed.watch();
 
     // Others wait at the same shard while it happens; nobody may be left waiting for ever.
     let (done, all) = channel();
@@ -278,6 +279,15 @@ fn p6_panic_in_a_turn_stops_its_shard_alone() {
     told.extend(asked);
     for outcome in told {
         assert!(matches!(outcome, Err(Error::ShardStopped { .. })), "{outcome:?}");
+    }
+
+    for watch in [&mut early, &mut doomed.watch()] {
+        let ended = thread::scope(|scope| {
+            let last = scope.spawn(|| watch.last().map(|term| term.number()));
+            eventually("a watch of a stopped shard ends", || last.is_finished());
+            last.join().unwrap()
+        });
+        assert!(ended.is_none_or(|last| last >= 1), "it went back: {ended:?}");
     }
 
     let error = doomed.enter(&session, "after").expect_err("it stays stopped");

@@ -62,6 +62,9 @@ impl Leadership {
                 let candidate = candidate.into();
                 return Err(Error::NotStanding { candidate, reason: "it was removed" });
             }
+            if watch.has_stopped() {
+                return Err(Error::ShardStopped { shard: election.shard() });
+            }
             // The time that is left may be on a clock that a test turns, so it is asked for again.
             watch.rest(still_waits.clamp(Duration::from_millis(1), LOOK_AGAIN));
         }

@@ -8,6 +8,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
+use crossbeam::atomic::AtomicCell;
 use futures_core::Stream;
 
 use super::Election;
@@ -26,7 +27,8 @@ impl Follower {
     pub(super) fn new(election: Election, sink: &Arc<dyn Sink>, ticket: Ticket) -> Self {
         let slot = Slot::new(sink.clone(), ticket);
         let cell = election.cell().clone();
-        election.command(Work::Follow { cell, slot: slot.clone() }, ReplyTo::Nobody);
+        let stopped = ReplyTo::Sink(sink.clone(), ticket);
+        election.command(Work::Follow { cell, slot: slot.clone() }, stopped);
         Self { election, slot, taken: None }
     }
 
@@ -55,7 +57,8 @@ impl Drop for Follower {
 }
 
 /// The present term of an election, then the newest after each change. As an iterator it blocks, as
-/// a [`Stream`] it does not; it never ends.
+/// a [`Stream`] it does not. It ends only if the engine has failed inside
+/// ([`Error::ShardStopped`](crate::Error::ShardStopped)), after the newest term.
 ///
 /// A reader that keeps up sees each change. One that does not skips to the newest, and costs nobody
 /// anything.
@@ -76,13 +79,21 @@ pub struct Watch {
 }
 
 /// Wakes the task or thread behind a watch.
-struct Bell(AtomicWaker);
+#[derive(Default)]
+struct Bell {
+    waker: AtomicWaker,
+    has_stopped: AtomicCell<bool>,
+}
 
 impl Sink for Bell {
-    fn reply(&self, _: Ticket, _: Outcome) {}
+    /// The only outcome of following is that there is nothing to follow any more.
+    fn reply(&self, ticket: Ticket, _: Outcome) {
+        self.has_stopped.store(true);
+        self.changed(ticket);
+    }
 
     fn changed(&self, _: Ticket) {
-        if let Some(waker) = self.0.take() {
+        if let Some(waker) = self.waker.take() {
             shard::wake(waker);
         }
     }
@@ -90,7 +101,7 @@ impl Sink for Bell {
 
 impl Watch {
     pub(super) fn new(election: &Election) -> Self {
-        let bell = Arc::new(Bell(AtomicWaker::new()));
+        let bell = Arc::new(Bell::default());
         let sink: Arc<dyn Sink> = bell.clone();
         Self { follower: election.follow(&sink, Ticket { to: 0, about: 0 }), bell }
     }
@@ -111,6 +122,11 @@ impl Watch {
         })
     }
 
+    /// True if nothing will ever change here again.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.bell.has_stopped.load()
+    }
+
     /// Rests until something may have changed, at most this long.
     pub(super) fn rest(&mut self, most: Duration) {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -128,7 +144,7 @@ impl Watch {
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(term) = self.poll(&mut context) {
-                return Some(term);
+                return term;
             }
             if !rest() {
                 return self.try_next();
@@ -136,13 +152,19 @@ impl Watch {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Arc<Term>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<Term>>> {
         if let Some(term) = self.try_next() {
-            return Poll::Ready(term);
+            return Poll::Ready(Some(term));
         }
-        self.bell.0.register(context.waker());
-        // A change between the look and the registering woke nobody.
-        self.try_next().map_or(Poll::Pending, Poll::Ready)
+        self.bell.waker.register(context.waker());
+        // A change between the look and the registering woke nobody. What a shard said before it
+        // stopped is there to be taken once it is known to have stopped.
+        let has_stopped = self.has_stopped();
+        match self.try_next() {
+            Some(term) => Poll::Ready(Some(term)),
+            None if has_stopped => Poll::Ready(None),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -161,7 +183,7 @@ impl Stream for Watch {
     type Item = Arc<Term>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<Term>>> {
-        self.poll(context).map(Some)
+        self.poll(context)
     }
 }
 

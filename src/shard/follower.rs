@@ -6,6 +6,7 @@ use crossbeam::atomic::AtomicCell;
 
 use super::reply::{Sink, Ticket};
 use super::watch::Mark;
+use crate::error::Error;
 
 /// One follower as its shard sees it.
 pub(crate) struct Slot {
@@ -26,6 +27,11 @@ impl Slot {
         if self.mark.raise() {
             self.sink.changed(self.ticket);
         }
+    }
+
+    /// Nothing will change here any more: its sink has that as the outcome of following.
+    pub(crate) fn stop(&self, shard: usize) {
+        self.sink.reply(self.ticket, Err(Error::ShardStopped { shard }));
     }
 
     /// The follower is about to look.
@@ -58,5 +64,14 @@ impl Followers {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Slot>> + '_ {
         self.0.iter().cloned()
+    }
+}
+
+impl IntoIterator for Followers {
+    type Item = Arc<Slot>;
+    type IntoIter = std::vec::IntoIter<Arc<Slot>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }

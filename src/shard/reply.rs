@@ -52,6 +52,11 @@ impl Reply {
         self.pay(outcome);
     }
 
+    /// What was asked for needs no answer but when it could not be done.
+    pub(crate) fn forgive(mut self) {
+        self.to = ReplyTo::Nobody;
+    }
+
     fn pay(&mut self, outcome: Outcome) {
         match std::mem::replace(&mut self.to, ReplyTo::Nobody) {
             ReplyTo::Caller(waiter) => waiter.deliver(outcome),

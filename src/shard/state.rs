@@ -65,10 +65,12 @@ impl State {
         self.turn.is_full()
     }
 
-    /// Drops what a turn that was cut short still owes.
+    /// A turn was cut short, and there will be no other: drops what it still owes, which tells who
+    /// waits for that, and tells who follows.
     pub(super) fn abandon(&mut self) {
-        if !self.turn.is_empty() {
-            drop(mem::take(&mut self.turn));
+        drop(mem::take(&mut self.turn));
+        for slot in self.followers.drain().flat_map(|(_, followers)| followers) {
+            slot.stop(self.shard);
         }
     }
 
@@ -93,6 +95,7 @@ impl State {
                 // Told with this turn, which is released after every earlier change: it misses none.
                 self.turn.wake(std::iter::once(slot.clone()));
                 self.followers.entry(ByPlace(cell)).or_default().join(slot);
+                reply.forgive();
                 None
             }
             Work::Unfollow { cell, slot } => {

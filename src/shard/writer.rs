@@ -1,6 +1,5 @@
 //! The writer's turn: take commands, apply them, hand what came of them to the log.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crossbeam::atomic::AtomicCell;
@@ -76,7 +75,8 @@ impl Shard {
         state: &mut State,
         next: &mut dyn Iterator<Item = Next<Command<'a>, Command<'static>>>,
     ) {
-        let mut state = Abandon(state);
+        let mut turn = Abandon { state, is_done: false };
+        let state = &mut *turn.state;
         state.begin();
         let mut commands = 0;
         while commands < turn::FULL && !state.is_full() {
@@ -91,29 +91,20 @@ impl Shard {
             }
         }
         state.commit(&*self.rules.log);
+        turn.is_done = true;
     }
 }
 
-/// A turn that panics is dropped, and with it the replies it owes: that tells who waits for them.
-struct Abandon<'a>(&'a mut State);
-
-impl Deref for Abandon<'_> {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        self.0
-    }
-}
-
-impl DerefMut for Abandon<'_> {
-    fn deref_mut(&mut self) -> &mut State {
-        self.0
-    }
+/// What is done if a turn does not come to its end.
+struct Abandon<'a> {
+    state: &'a mut State,
+    is_done: bool,
 }
 
 impl Drop for Abandon<'_> {
     fn drop(&mut self) {
-        // Empty unless the turn was cut short.
-        self.0.abandon();
+        if !self.is_done {
+            self.state.abandon();
+        }
     }
 }
