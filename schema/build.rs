@@ -27,7 +27,9 @@ fn messages() -> Result<(), Box<dyn Error>> {
         "ttrpc/request.proto",
     ];
     let set = protox::compile(files, [ROOT])?;
-    prost_build::Config::new().include_file("_all.rs").compile_fds(set)?;
+    // Maps in the order of their keys, so that bytes can be compared.
+    let mut config = prost_build::Config::new();
+    config.include_file("_all.rs").btree_map(["."]).compile_fds(set)?;
     Ok(())
 }
 

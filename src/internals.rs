@@ -18,6 +18,8 @@ use crate::wire::envelope::{
     Metadata, Request, Response, Status, put_data, put_end, put_response, put_status,
 };
 use crate::wire::frame::{HEADER_LEN, Header};
+use crate::wire::message::Message;
+use crate::wire::tenure_v1;
 
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,3 +214,53 @@ fn appended(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     put(&mut out);
     out
 }
+
+/// Decodes a message and encodes it again.
+pub type Again = fn(&[u8]) -> Result<Vec<u8>, String>;
+
+fn again<M: Message>(raw: &[u8]) -> Result<Vec<u8>, String> {
+    M::decode(raw).map(|message| message.encode()).map_err(|malformed| malformed.to_string())
+}
+
+/// The messages of `tenure.v1`, by name.
+pub const TENURE_V1: &[(&str, Again)] = &[
+    ("HelloRequest", again::<tenure_v1::connection::HelloRequest>),
+    ("HelloResponse", again::<tenure_v1::connection::HelloResponse>),
+    ("Limits", again::<tenure_v1::connection::Limits>),
+    ("Setting", again::<tenure_v1::connection::Setting>),
+    ("OpenRequest", again::<tenure_v1::sessions::OpenRequest>),
+    ("OpenResponse", again::<tenure_v1::sessions::OpenResponse>),
+    ("KeepAliveRequest", again::<tenure_v1::sessions::KeepAliveRequest>),
+    ("Released", again::<tenure_v1::sessions::Released>),
+    ("KeepAliveResponse", again::<tenure_v1::sessions::KeepAliveResponse>),
+    ("Lost", again::<tenure_v1::sessions::Lost>),
+    ("CloseRequest", again::<tenure_v1::sessions::CloseRequest>),
+    ("CloseResponse", again::<tenure_v1::sessions::CloseResponse>),
+    ("ListRequest", again::<tenure_v1::sessions::ListRequest>),
+    ("ListResponse", again::<tenure_v1::sessions::ListResponse>),
+    ("Session", again::<tenure_v1::sessions::Session>),
+    ("EndRequest", again::<tenure_v1::sessions::EndRequest>),
+    ("EndResponse", again::<tenure_v1::sessions::EndResponse>),
+    ("Metadata", again::<tenure_v1::elections::Metadata>),
+    ("EnterRequest", again::<tenure_v1::elections::EnterRequest>),
+    ("EnterResponse", again::<tenure_v1::elections::EnterResponse>),
+    ("ChangeRequest", again::<tenure_v1::elections::ChangeRequest>),
+    ("ChangeResponse", again::<tenure_v1::elections::ChangeResponse>),
+    ("State", again::<tenure_v1::elections::State>),
+    ("Candidate", again::<tenure_v1::elections::Candidate>),
+    ("Change", again::<tenure_v1::elections::Change>),
+    ("ObserveRequest", again::<tenure_v1::elections::ObserveRequest>),
+    ("ListElectionsRequest", again::<tenure_v1::elections::ListElectionsRequest>),
+    ("ListElectionsResponse", again::<tenure_v1::elections::ListElectionsResponse>),
+    ("Summary", again::<tenure_v1::elections::Summary>),
+    ("DescribeRequest", again::<tenure_v1::elections::DescribeRequest>),
+    ("DescribeResponse", again::<tenure_v1::elections::DescribeResponse>),
+    ("Standing", again::<tenure_v1::elections::Standing>),
+    ("HistoryRequest", again::<tenure_v1::elections::HistoryRequest>),
+    ("HistoryResponse", again::<tenure_v1::elections::HistoryResponse>),
+    ("Reign", again::<tenure_v1::elections::Reign>),
+    ("CheckRequest", again::<tenure_v1::elections::CheckRequest>),
+    ("CheckResponse", again::<tenure_v1::elections::CheckResponse>),
+    ("DeleteRequest", again::<tenure_v1::elections::DeleteRequest>),
+    ("DeleteResponse", again::<tenure_v1::elections::DeleteResponse>),
+];

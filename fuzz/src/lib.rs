@@ -12,6 +12,7 @@ use prost::Message;
 use tenure::internals as ours;
 use tenure_schema::atomix::runtime::election::v1 as theirs;
 use tenure_schema::atomix::runtime::v1::PrimitiveId;
+use tenure_schema::tenure::v1 as own;
 use tenure_schema::ttrpc;
 
 #[cfg(feature = "server")]
@@ -22,13 +23,14 @@ pub mod connection;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets for decoders.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("frame", frame),
     ("envelope", envelope),
     ("named_request", named_request),
     ("candidate_request", candidate_request),
     ("create_request", create_request),
     ("term_message", term_message),
+    ("tenure_v1", tenure_v1),
 ];
 
 /// The header of a frame, and the frames that we write.
@@ -152,3 +154,59 @@ fn judge<F: Debug, M: Message + Debug + Default + PartialEq>(
         (ours, theirs) => panic!("{data:x?}\nis to us     {ours:?}\nand to prost {theirs:?}"),
     }
 }
+
+/// The messages of Tenure's own services: the first byte says which.
+pub fn tenure_v1(data: &[u8]) {
+    let Some((&which, raw)) = data.split_first() else { return };
+    let which = usize::from(which) % TENURE_V1.len();
+    let ((name, ours), (known, theirs)) = (ours::TENURE_V1[which], TENURE_V1[which]);
+    assert_eq!(name, known, "the two lists have one order");
+    assert_eq!(ours(raw).ok(), theirs(raw), "{name}");
+}
+
+fn again<M: Message + Default>(raw: &[u8]) -> Option<Vec<u8>> {
+    M::decode(raw).ok().map(|message| message.encode_to_vec())
+}
+
+/// prost's, in the order of ours.
+const TENURE_V1: &[(&str, fn(&[u8]) -> Option<Vec<u8>>)] = &[
+    ("HelloRequest", again::<own::HelloRequest>),
+    ("HelloResponse", again::<own::HelloResponse>),
+    ("Limits", again::<own::Limits>),
+    ("Setting", again::<own::Setting>),
+    ("OpenRequest", again::<own::OpenRequest>),
+    ("OpenResponse", again::<own::OpenResponse>),
+    ("KeepAliveRequest", again::<own::KeepAliveRequest>),
+    ("Released", again::<own::Released>),
+    ("KeepAliveResponse", again::<own::KeepAliveResponse>),
+    ("Lost", again::<own::Lost>),
+    ("CloseRequest", again::<own::CloseRequest>),
+    ("CloseResponse", again::<own::CloseResponse>),
+    ("ListRequest", again::<own::ListRequest>),
+    ("ListResponse", again::<own::ListResponse>),
+    ("Session", again::<own::Session>),
+    ("EndRequest", again::<own::EndRequest>),
+    ("EndResponse", again::<own::EndResponse>),
+    ("Metadata", again::<own::Metadata>),
+    ("EnterRequest", again::<own::EnterRequest>),
+    ("EnterResponse", again::<own::EnterResponse>),
+    ("ChangeRequest", again::<own::ChangeRequest>),
+    ("ChangeResponse", again::<own::ChangeResponse>),
+    ("State", again::<own::State>),
+    ("Candidate", again::<own::Candidate>),
+    ("Change", again::<own::Change>),
+    ("ObserveRequest", again::<own::ObserveRequest>),
+    ("ListElectionsRequest", again::<own::ListElectionsRequest>),
+    ("ListElectionsResponse", again::<own::ListElectionsResponse>),
+    ("Summary", again::<own::Summary>),
+    ("DescribeRequest", again::<own::DescribeRequest>),
+    ("DescribeResponse", again::<own::DescribeResponse>),
+    ("Standing", again::<own::Standing>),
+    ("HistoryRequest", again::<own::HistoryRequest>),
+    ("HistoryResponse", again::<own::HistoryResponse>),
+    ("Reign", again::<own::Reign>),
+    ("CheckRequest", again::<own::CheckRequest>),
+    ("CheckResponse", again::<own::CheckResponse>),
+    ("DeleteRequest", again::<own::DeleteRequest>),
+    ("DeleteResponse", again::<own::DeleteResponse>),
+];

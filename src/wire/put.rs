@@ -28,9 +28,14 @@ pub(crate) const fn item_len(number: u32, len: usize) -> usize {
 /// Appends an integer or bool field. A signed integer comes as its 64-bit two's complement.
 pub(crate) fn uint(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
-        tag(out, number, wire_type::VARINT);
-        varint::put(out, value);
+        present_uint(out, number, value);
     }
+}
+
+/// Appends an integer field that is there also at 0.
+pub(crate) fn present_uint(out: &mut Vec<u8>, number: u32, value: u64) {
+    tag(out, number, wire_type::VARINT);
+    varint::put(out, value);
 }
 
 /// Appends a bytes field.
