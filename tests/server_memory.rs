@@ -18,7 +18,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 static SCALES: Mutex<()> = Mutex::new(());
 
 /// Nobody else is weighed meanwhile.
-#[must_use]
 fn alone() -> MutexGuard<'static, ()> {
     SCALES.lock().unwrap_or_else(PoisonError::into_inner)
 }

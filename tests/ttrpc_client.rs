@@ -305,6 +305,37 @@ async fn both_services_create_and_close() {
     node.election.close(patiently(), &request).await.unwrap();
 }
 
+/// The latest non-empty tags win, whoever gave them.
+#[tokio::test]
+async fn an_elections_tags_count_until_it_gets_others() {
+    const NO: &[u8] = &[0x0a, 0x02, 0x0a, 0x00];
+    const YES: &[u8] = &[0x0a, 0x04, 0x0a, 0x02, 0x08, 0x01];
+    let rule = CacheRule { names: vec![], tags: vec!["cache".into()] };
+    let engine = Engine::builder().open().unwrap();
+    let server = Server::builder(engine.clone()).cache_rule(rule).listen("127.0.0.1:0");
+    let target = Target::Engine(server.spawn().unwrap(), None);
+    let (first, second) = (target.connect().await, target.connect().await);
+    for (node, tags, cached) in [
+        (&first, &[][..], NO),
+        (&first, &["cache", "x"], YES),
+        (&second, &[], YES),
+        (&second, &["x"], NO),
+        (&first, &[], NO),
+        (&second, &["cache"], YES),
+        (&first, &[], YES),
+    ] {
+        let given = tags.iter().map(|&tag| tag.to_owned()).collect();
+        let request = CreateRequest { id: id(NAME), tags: given, ..Default::default() };
+        let request = protobuf::Message::write_to_bytes(&request).unwrap();
+        let service = "atomix.runtime.election.v1.LeaderElections";
+        assert_eq!(node.call(service, "Create", &request).await.unwrap(), cached, "{tags:?}");
+    }
+    engine.election(NAME).unwrap().delete().unwrap();
+    let request = CreateRequest { id: id(NAME), ..Default::default() };
+    let reply = first.elections.create(patiently(), &request).await.unwrap();
+    assert!(!reply.config.unwrap().cache.unwrap().enabled, "they went with it");
+}
+
 #[tokio::test]
 async fn close_leaves_one_election_alone() {
     let target = Target::engine();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::watch::Follower;
@@ -11,19 +11,42 @@ use crate::election::{Conflict, Term};
 use crate::error::Error;
 use crate::id::checked_name;
 use crate::limits::Limits;
-use crate::shard::{self, Cell, Command, Outcome, Reply, ReplyTo, Sink, Ticket, Waiter, Work};
+use crate::shard::{
+    self, Cell, Command, Outcome, Reply, ReplyTo, Sink, Tags, Ticket, Waiter, Work,
+};
 
 /// One operation, as a service asks for it.
 #[derive(Clone)]
 pub(crate) enum Act<'a> {
-    Create { tags: Vec<Box<str>> },
-    Enter { candidate: &'a str, session: &'a Session, conflict: Conflict },
-    Withdraw { candidate: &'a str, session: &'a Session },
-    Anoint { candidate: &'a str },
-    Promote { candidate: &'a str },
-    Demote { candidate: &'a str },
-    Evict { candidate: &'a str },
-    Leave { session: &'a Session },
+    /// The latest tags that are not empty count: `in_force` says which those are when the outcome comes.
+    Create {
+        tags: Tags,
+        in_force: Arc<OnceLock<Tags>>,
+    },
+    Enter {
+        candidate: &'a str,
+        session: &'a Session,
+        conflict: Conflict,
+    },
+    Withdraw {
+        candidate: &'a str,
+        session: &'a Session,
+    },
+    Anoint {
+        candidate: &'a str,
+    },
+    Promote {
+        candidate: &'a str,
+    },
+    Demote {
+        candidate: &'a str,
+    },
+    Evict {
+        candidate: &'a str,
+    },
+    Leave {
+        session: &'a Session,
+    },
     Delete,
 }
 
@@ -220,7 +243,7 @@ impl Election {
         };
         let member = |session: &Session| session.visit(&self.engine, self.cell().shard());
         Ok(match act {
-            Act::Create { tags } => shard::Act::Create { tags: tags.into_boxed_slice() },
+            Act::Create { tags, in_force } => shard::Act::Create { tags, in_force },
             Act::Enter { candidate, session, conflict } => shard::Act::Enter {
                 candidate: name(candidate)?,
                 member: member(session)?,

@@ -1,8 +1,8 @@
 //! Serving an engine over ttrpc.
 //!
 //! Reading order: `conn` (a connection without its socket), `outbox` (how the engine reaches it),
-//! `reactor` (the loop), `peers` (the loop's connections), `door`, `listener` and `socket` (how they
-//! come in). No file but `reactor` names mio.
+//! `reactor` (the loop), `peers` and `peer` (the loop's connections), `door`, `listener` and `socket`
+//! (how they come in). No file but `reactor` names mio.
 
 mod conn;
 mod counters;
@@ -11,6 +11,7 @@ mod listener;
 #[cfg(feature = "internals")]
 mod loose;
 mod outbox;
+mod peer;
 mod peers;
 mod reactor;
 mod settings;

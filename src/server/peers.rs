@@ -1,6 +1,6 @@
 //! The connections of one reactor, with their sockets and timers.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem;
 use std::sync::Arc;
 
@@ -10,15 +10,14 @@ use super::Shared;
 use super::conn::{Conn, Next};
 use super::counters::Tally;
 use super::outbox::Outbox;
+use super::peer::{Peer, READ_BYTES};
 use super::reactor::Readiness;
 use super::socket::Socket;
 use crate::clock::Moment;
 use crate::engine::Session;
 use crate::shard::{Outcome, Sink, Ticket};
-use crate::wheel::{TimerId, Wheel};
+use crate::wheel::Wheel;
 
-/// Read at once from one connection. More waits for the next pass, behind the other connections.
-const READ_BYTES: usize = 256 << 10;
 /// Buffers kept for connections that have something to say.
 const SPARES: usize = 64;
 /// Timers worked off in one pass.
@@ -36,8 +35,9 @@ pub(super) struct Peers {
     /// Those to read from in the next pass, and those left of this one.
     ready: Vec<usize>,
     reading: Vec<usize>,
-    /// Those to write to in this pass.
+    /// Those to write to in this pass, and those left of it.
     touched: Vec<usize>,
+    writing: Vec<usize>,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
     /// The wheel has more that is due.
@@ -45,19 +45,6 @@ pub(super) struct Peers {
     buffer: Box<[u8]>,
     spares: Vec<Vec<u8>>,
     draining: bool,
-}
-
-struct Peer {
-    conn: Conn,
-    socket: Socket,
-    key: u64,
-    timer: Option<(TimerId, Moment)>,
-    readable: bool,
-    writable: bool,
-    /// The peer will send no more than what waits to be read.
-    ended: bool,
-    is_ready: bool,
-    is_touched: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -85,6 +72,7 @@ impl Peers {
             ready: Vec::new(),
             reading: Vec::new(),
             touched: Vec::new(),
+            writing: Vec::new(),
             wheel,
             due: Vec::new(),
             overdue: false,
@@ -105,7 +93,7 @@ impl Peers {
 
     /// True if there is something to do without a new event.
     pub(super) fn have_work(&self) -> bool {
-        !self.ready.is_empty() || self.overdue
+        !self.ready.is_empty() || !self.touched.is_empty() || self.overdue
     }
 
     pub(super) fn next_deadline(&self) -> Option<Moment> {
@@ -124,17 +112,7 @@ impl Peers {
         if self.draining {
             conn.drain();
         }
-        entry.insert(Box::new(Peer {
-            conn,
-            socket,
-            key,
-            timer: None,
-            readable: false,
-            writable: true,
-            ended: false,
-            is_ready: false,
-            is_touched: false,
-        }));
+        entry.insert(Box::new(Peer::new(conn, socket, key)));
         self.touch(slot);
         slot
     }
@@ -222,19 +200,23 @@ impl Peers {
         }
     }
 
-    /// Writes once to each connection that something happened to, and sees what it needs next.
+    /// Writes once to each connection that something happened to, and sees what it needs next. Who could
+    /// take more waits for the next pass, behind the others.
     pub(super) fn flush(&mut self, now: Moment) {
         let mut tally = Tally::default();
-        let mut touched = mem::take(&mut self.touched);
-        for slot in touched.drain(..) {
+        let mut writing = mem::replace(&mut self.touched, mem::take(&mut self.writing));
+        for slot in writing.drain(..) {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             peer.is_touched = false;
             peer.write(now);
             peer.conn.return_room(&mut self.spares);
             tally.add(peer.conn.take_tally());
+            if peer.can_write() {
+                self.touch(slot);
+            }
             self.settle(slot, now);
         }
-        self.touched = touched;
+        self.writing = writing;
         self.shared.tallies.add(tally);
     }
 
@@ -316,52 +298,6 @@ impl Peers {
         let peer = &mut self.peers[slot];
         if !mem::replace(&mut peer.is_ready, true) {
             self.ready.push(slot);
-        }
-    }
-}
-
-impl Peer {
-    /// Works off what was held back, then reads once.
-    fn read(&mut self, now: Moment, buffer: &mut [u8]) {
-        if self.conn.has_work() {
-            self.conn.feed(now, &[]);
-        }
-        if !self.readable || !self.conn.wants_read() {
-            return;
-        }
-        match self.socket.read(buffer) {
-            Ok(0) => {
-                self.readable = false;
-                self.conn.feed_end();
-            }
-            Ok(count) => {
-                // A short read took all there was, but for an end that was told already.
-                self.readable = count == buffer.len() || self.ended;
-                self.conn.feed(now, &buffer[..count]);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => self.conn.broken(),
-        }
-    }
-
-    /// Writes until all has left or the socket takes no more.
-    fn write(&mut self, now: Moment) {
-        while self.writable && !self.conn.pending().is_empty() {
-            let pending = self.conn.pending();
-            let len = pending.len();
-            match self.socket.write(pending) {
-                Ok(count) => {
-                    self.writable = count == len;
-                    self.conn.sent(now, count);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.writable = false;
-                    self.conn.sent(now, 0);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.conn.broken(),
-            }
         }
     }
 }

@@ -1,8 +1,11 @@
 //! `atomix.runtime.election.v1.LeaderElections`: beginning and ending the use of an election.
 
-use super::{Answer, Caller, EMPTY, ReplyTo, Shape, cache};
-use crate::engine::Act;
+use std::sync::{Arc, OnceLock};
+
+use super::{Answer, CacheRule, Caller, EMPTY, ReplyTo, Shape, cache};
+use crate::engine::{Act, Election};
 use crate::error::Error;
+use crate::shard::Tags;
 use crate::wire::election_v1::{CreateRequest, NamedRequest};
 
 pub(super) const SERVICE: &str = "atomix.runtime.election.v1.LeaderElections";
@@ -11,6 +14,22 @@ pub(super) const SERVICE: &str = "atomix.runtime.election.v1.LeaderElections";
 const TAGS: usize = 64;
 const TAGS_BYTES: usize = 4096;
 
+/// An election that is being created.
+pub(crate) struct Creation {
+    pub(super) election: Election,
+    /// Those that count, once it has happened: its own, or earlier ones if it has none.
+    tags: Arc<OnceLock<Tags>>,
+    rules: Arc<[CacheRule]>,
+}
+
+impl Creation {
+    /// True if its clients may cache it.
+    pub(super) fn is_cached(&self) -> bool {
+        let tags = self.tags.get().into_iter().flat_map(|tags| tags.iter()).map(|tag| &**tag);
+        cache::is_cached(&self.rules, self.election.name(), tags)
+    }
+}
+
 impl Caller {
     pub(super) fn create(&mut self, payload: &[u8], to: ReplyTo<'_>) -> Result<Answer<'_>, Error> {
         let request = CreateRequest::decode(payload)
@@ -18,10 +37,11 @@ impl Caller {
         check_tags(&request)?;
         let (sink, ticket) = to.claim()?;
         let election = self.names.find_or_make(request.name, &self.engine)?;
-        let cached = cache::is_cached(&self.rules, request.name, request.tags());
-        let tags = request.tags().map(Box::from).collect();
-        election.submit(Act::Create { tags }, sink, ticket);
-        Ok(Answer::Later(Shape::Created { election: election.clone(), cached }))
+        let (election, tags) = (election.clone(), Arc::new(OnceLock::new()));
+        let given = request.tags().map(Box::from).collect();
+        election.submit(Act::Create { tags: given, in_force: tags.clone() }, sink, ticket);
+        let rules = self.rules.clone();
+        Ok(Answer::Later(Shape::Created(Box::new(Creation { election, tags, rules }))))
     }
 
     /// Without a session there is nothing to leave, but there may be watches to end.

@@ -19,6 +19,7 @@ use crossbeam::atomic::AtomicCell;
 pub use self::cache::CacheRule;
 pub(crate) use self::task::{Step, Task};
 
+use self::elections_v1::Creation;
 use self::names::Names;
 use crate::election::Term;
 use crate::engine::{Election, Engine, Follower, Session};
@@ -125,8 +126,8 @@ pub(crate) enum Answer<'c> {
 pub(crate) enum Shape {
     /// The term after it, or a later one.
     Term(Election),
-    /// An election was created, and its clients may cache it or not.
-    Created { election: Election, cached: bool },
+    /// An election was created.
+    Created(Box<Creation>),
     /// As [`Answer::Closed`].
     Closed(Election),
 }
@@ -184,16 +185,15 @@ impl Shape {
     /// The election that the call was about.
     pub(crate) fn election(&self) -> &Election {
         match self {
-            Shape::Term(election) | Shape::Created { election, .. } | Shape::Closed(election) => {
-                election
-            }
+            Shape::Term(election) | Shape::Closed(election) => election,
+            Shape::Created(creation) => &creation.election,
         }
     }
 
     pub(crate) fn body<'a>(&self, term: &'a Term) -> Body<'a> {
         match self {
             Shape::Term(_) => Body::of(term),
-            Shape::Created { cached, .. } => Body::Bytes(wire::create_reply(*cached)),
+            Shape::Created(creation) => Body::Bytes(wire::create_reply(creation.is_cached())),
             Shape::Closed(_) => EMPTY,
         }
     }

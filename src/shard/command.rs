@@ -1,7 +1,7 @@
 //! What a shard can be asked to do.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::follower::Slot;
 use super::member::Member;
@@ -45,9 +45,12 @@ pub(crate) enum Work<'a> {
     },
 }
 
+/// What an election was created with.
+pub(crate) type Tags = Arc<[Box<str>]>;
+
 /// One operation on one election.
 pub(crate) enum Act<'a> {
-    Create { tags: Box<[Box<str>]> },
+    Create { tags: Tags, in_force: Arc<OnceLock<Tags>> },
     Enter { candidate: Cow<'a, str>, member: Arc<Member>, conflict: Conflict },
     Withdraw { candidate: Cow<'a, str>, member: Arc<Member> },
     Anoint { candidate: Cow<'a, str> },
@@ -90,7 +93,7 @@ impl Act<'_> {
             Cow::Owned(name.into_owned())
         }
         match self {
-            Act::Create { tags } => Act::Create { tags },
+            Act::Create { tags, in_force } => Act::Create { tags, in_force },
             Act::Enter { candidate, member, conflict } => {
                 Act::Enter { candidate: own(candidate), member, conflict }
             }

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::Arc;
 
-use super::command::{Act, Command, Work};
+use super::command::{Act, Command, Tags, Work};
 use super::follower::Followers;
 use super::handover::Handover;
 use super::member::Member;
@@ -42,7 +42,7 @@ pub(super) struct State {
     /// that nobody waits for any more are swept out now and then.
     handovers: Map<ByPlace, Arc<Handover>>,
     /// Elections that were created by name, with their latest tags; they are known also while empty.
-    created: Map<ByPlace, Box<[Box<str>]>>,
+    created: Map<ByPlace, Tags>,
 }
 
 struct Standing {
@@ -154,11 +154,13 @@ impl State {
     }
 
     fn create(&mut self, cell: &Arc<Cell>, act: Act<'_>) {
-        let Act::Create { tags } = act else { return };
+        let Act::Create { tags, in_force } = act else { return };
         let known = self.created.entry(ByPlace(cell.clone())).or_default();
         if !tags.is_empty() {
             *known = tags;
         }
+        // Each is told once: by the shard that creates it.
+        let _first = in_force.set(known.clone());
     }
 
     /// Applies one rule and keeps the books: sessions, floor, followers.
