@@ -75,6 +75,18 @@ impl Clock {
         }
     }
 
+    /// Microseconds since the Unix epoch, for people: it may jump, and nothing may depend on it. A
+    /// manual clock's begin with its zero.
+    pub(crate) fn wall_micros(&self) -> u64 {
+        match &self.0 {
+            Source::System => {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+                now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
+            }
+            Source::Manual(nanos) => nanos.load() / 1_000,
+        }
+    }
+
     /// Moves a manual clock forward.
     ///
     /// # Panics

@@ -78,10 +78,10 @@ mod server;
 mod service;
 
 pub use crate::clock::{Clock, Moment};
-pub use crate::election::{Reason, Term};
+pub use crate::election::{Change, Metadata, Reason, Reign, Term, Verdict};
 pub use crate::engine::{
-    Election, Engine, EngineBuilder, Failover, Leadership, Lost, Observer, Session, SessionInfo,
-    SessionSettings, Watch,
+    Election, Engine, EngineBuilder, EnterOptions, Failover, Leadership, Lost, Observer, Session,
+    SessionInfo, SessionSettings, Watch,
 };
 pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKey, SessionKind};

@@ -87,6 +87,12 @@ pub(crate) const OWNER_BYTES: usize = 256;
 /// Bytes of somebody's reason for a change, in their words.
 pub(crate) const NOTE_BYTES: usize = 256;
 
+/// Labels of a candidate.
+pub(crate) const LABELS: usize = 16;
+
+/// Bytes of all that a candidate says of itself: its address and its labels.
+pub(crate) const METADATA_BYTES: usize = 4096;
+
 /// Ended sessions whose reason is remembered, for those who come back with a key.
 pub(crate) const SESSIONS_REMEMBERED: usize = 16_384;
 

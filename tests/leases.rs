@@ -44,7 +44,7 @@ fn a_session_lives_until_its_deadline_and_no_longer() {
     pass(&engine, &clock, MS + TICK);
     assert_eq!(session.ended(), Some(EndReason::Expired));
     let term = election.term();
-    assert_eq!((term.to_string().as_str(), term.reason()), ("t2 b []", Reason::SessionEnded));
+    assert_eq!((term.to_string().as_str(), term.reason()), ("t2 b []", Reason::SessionExpired));
     assert_eq!(engine.sessions(), 1);
     assert_eq!(
         session.renew().unwrap_err(),
@@ -166,7 +166,7 @@ fn the_engine_expires_sessions_by_itself() {
     .expect("it goes on for ever");
     let patience = Duration::from_secs(60);
     let left = std::iter::from_fn(|| watch.next_within(patience))
-        .find(|term| term.reason() == Reason::SessionEnded)
+        .find(|term| term.reason() == Reason::SessionExpired)
         .expect("the change is announced");
     assert!(left.is_vacant());
     let lived = engine.clock().now() - opened;

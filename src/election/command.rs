@@ -49,8 +49,14 @@ impl Conflict {
 /// Why a session's candidates leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// The session ended.
+    /// Its owner ended the session.
     SessionEnded,
+    /// Its deadline passed.
+    SessionExpired,
+    /// Its connection closed.
+    Disconnected,
+    /// Somebody else ended the session.
+    SessionRemoved,
     /// The session closed its use of this election.
     Closed,
 }
@@ -59,6 +65,9 @@ impl From<Departure> for Reason {
     fn from(why: Departure) -> Reason {
         match why {
             Departure::SessionEnded => Reason::SessionEnded,
+            Departure::SessionExpired => Reason::SessionExpired,
+            Departure::Disconnected => Reason::Disconnected,
+            Departure::SessionRemoved => Reason::SessionRemoved,
             Departure::Closed => Reason::Closed,
         }
     }

@@ -7,6 +7,7 @@
 
 mod command;
 mod effect;
+mod facts;
 #[cfg(test)]
 mod model;
 mod roster;
@@ -16,7 +17,9 @@ mod tests;
 
 pub(crate) use self::command::{Bounds, Command, Conflict, Departure};
 pub(crate) use self::effect::{Departed, Effect};
-pub use self::term::{Reason, Term};
+pub(crate) use self::facts::Origin;
+pub use self::facts::{Change, Metadata, Reign};
+pub use self::term::{Reason, Term, Verdict};
 
 use self::roster::Roster;
 use crate::error::Error;
@@ -75,7 +78,11 @@ fn enter(
         return Err(Error::CandidateTaken { candidate: candidate.into(), holder: former.session });
     }
     let next = list.reassigned(at, holder);
-    change(now, next, Reason::Passed, Departed::One(former.session), bounds)
+    let reason = match conflict {
+        Conflict::TakeOver => Reason::TakenOver,
+        Conflict::Refuse | Conflict::PassFromConnection => Reason::Passed,
+    };
+    change(now, next, reason, Departed::One(former.session), bounds)
 }
 
 fn withdraw(

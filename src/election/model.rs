@@ -83,13 +83,16 @@ fn outcome(list: &List, forgotten: bool, command: &Command<'static>) -> Outcome 
 
 fn reasons(command: &Command<'_>) -> &'static [Reason] {
     match command {
-        Command::Enter { .. } => &[Reason::Entered, Reason::Passed],
+        Command::Enter { .. } => &[Reason::Entered, Reason::Passed, Reason::TakenOver],
         Command::Withdraw { .. } => &[Reason::Withdrawn],
         Command::Anoint { .. } => &[Reason::Anointed],
         Command::Promote { .. } => &[Reason::Promoted],
         Command::Demote { .. } => &[Reason::Demoted],
         Command::Evict { .. } => &[Reason::Evicted],
         Command::Leave { why: Departure::SessionEnded, .. } => &[Reason::SessionEnded],
+        Command::Leave { why: Departure::SessionExpired, .. } => &[Reason::SessionExpired],
+        Command::Leave { why: Departure::Disconnected, .. } => &[Reason::Disconnected],
+        Command::Leave { why: Departure::SessionRemoved, .. } => &[Reason::SessionRemoved],
         Command::Leave { why: Departure::Closed, .. } => &[Reason::Closed],
         Command::Delete => &[Reason::Deleted],
     }

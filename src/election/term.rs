@@ -1,10 +1,13 @@
 //! The state of an election after each change: a value that never changes itself.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::facts::{Change, Facts, Head, Metadata, Origin, Reign, Step};
 use super::roster::Roster;
 use crate::error::Error;
 use crate::id::{Holder, SessionId};
@@ -19,11 +22,12 @@ pub struct Term {
     revision: u64,
     roster: Roster,
     reason: Reason,
+    facts: Facts,
     body: OnceLock<Bytes>,
 }
 
 // Every election keeps one; at a million of them each byte here is a megabyte.
-const _: () = assert!(size_of::<Term>() <= 96);
+const _: () = assert!(size_of::<Term>() <= 152);
 
 impl Term {
     /// The term's number; 0 before anyone ever led.
@@ -68,6 +72,77 @@ impl Term {
         self.reason
     }
 
+    /// The change that made this state: why, by whom, and when.
+    pub fn change(&self) -> Change {
+        self.facts.change(self.reason)
+    }
+
+    /// Since when the leader leads, or, where nobody does, since when that is so. `None` before the
+    /// first change. By the wall clock, so it is for people: no promise rests on it.
+    pub fn since(&self) -> Option<SystemTime> {
+        let since = Duration::from_micros(self.since_unix_micros());
+        (self.revision > 0).then(|| SystemTime::UNIX_EPOCH + since)
+    }
+
+    pub(crate) fn since_unix_micros(&self) -> u64 {
+        self.facts.since()
+    }
+
+    /// What a candidate says of itself, if it stands and says anything.
+    pub fn metadata_of(&self, candidate: &str) -> Option<&Metadata> {
+        self.facts.metadata_of(candidate).map(|metadata| &**metadata)
+    }
+
+    /// Who led, newest first, the present leader among them: the last 16 at least.
+    pub fn history(&self) -> impl Iterator<Item = Reign> {
+        self.facts.history(self.head())
+    }
+
+    /// Whether somebody leads in the term `number`.
+    pub fn verdict_on(&self, number: u64) -> Verdict {
+        match number.cmp(&self.number) {
+            Ordering::Greater => Verdict::Unknown,
+            Ordering::Equal if self.is_vacant() && number == 0 => Verdict::Unknown,
+            Ordering::Equal if !self.is_vacant() => Verdict::Current,
+            _ => Verdict::Stale,
+        }
+    }
+
+    fn head(&self) -> Option<Head<'_>> {
+        let (name, holder) = self.roster.head()?;
+        Some(Head { term: self.number, name, session: holder.session })
+    }
+
+    /// The same state, which came of `before` by this origin. `entered` is who entered or passed.
+    pub(crate) fn told_by(
+        mut self,
+        before: &Term,
+        origin: &Origin<'_>,
+        entered: Option<&str>,
+    ) -> Term {
+        let step = Step {
+            reason: self.reason,
+            before: before.head(),
+            after: self.head(),
+            entered,
+            stayed: (self.roster.len() < before.roster.len()).then_some(&self.roster),
+        };
+        self.facts = before.facts.after(&step, origin);
+        self
+    }
+
+    /// Who stands, in order, each with what holds it.
+    #[allow(dead_code, reason = "for services that know sessions")]
+    pub(crate) fn standing(&self) -> impl ExactSizeIterator<Item = (&str, Holder)> {
+        self.roster.iter()
+    }
+
+    /// Who holds this candidate, if it stands.
+    #[allow(dead_code, reason = "for services that know sessions")]
+    pub(crate) fn holder_of(&self, candidate: &str) -> Option<Holder> {
+        self.roster.find(candidate).map(|(_, holder)| holder)
+    }
+
     /// How an election reads that nobody ever entered, or that was deleted.
     pub(crate) fn unknown() -> Term {
         Term {
@@ -75,6 +150,7 @@ impl Term {
             revision: 0,
             roster: Roster::default(),
             reason: Reason::NeverChanged,
+            facts: Facts::default(),
             body: OnceLock::new(),
         }
     }
@@ -126,7 +202,8 @@ impl Term {
             head if head == leads(&self.roster) => self.number,
             _ => self.next_number(floor)?,
         };
-        Ok(Term { number, revision: self.revision + 1, roster, reason, body: OnceLock::new() })
+        let (revision, facts, body) = (self.revision + 1, Facts::default(), OnceLock::new());
+        Ok(Term { number, revision, roster, reason, facts, body })
     }
 
     /// A new election starts above the floor. One that is only empty is not new.
@@ -173,6 +250,17 @@ impl fmt::Debug for Participants<'_> {
     }
 }
 
+/// What became of a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Somebody leads in this term.
+    Current,
+    /// A later term has begun, or nobody leads any more.
+    Stale,
+    /// It has not begun as far as this engine knows: it may have forgotten the election.
+    Unknown,
+}
+
 /// What kind of change made a [`Term`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -193,8 +281,16 @@ pub enum Reason {
     Demoted,
     /// A candidate was removed, whoever held it.
     Evicted,
-    /// A session ended, and its candidates left.
+    /// A candidate was taken over by another session, in its place.
+    TakenOver,
+    /// A session was ended by its owner, and its candidates left.
     SessionEnded,
+    /// A session's deadline passed, and its candidates left.
+    SessionExpired,
+    /// A session's connection closed, and its candidates left.
+    Disconnected,
+    /// Somebody else ended a session, and its candidates left.
+    SessionRemoved,
     /// A session closed its use of the election, and its candidates left.
     Closed,
     /// The election was deleted, and everyone left.
@@ -212,7 +308,11 @@ impl fmt::Display for Reason {
             Reason::Promoted => "promoted",
             Reason::Demoted => "demoted",
             Reason::Evicted => "evicted",
+            Reason::TakenOver => "taken over",
             Reason::SessionEnded => "session ended",
+            Reason::SessionExpired => "session expired",
+            Reason::Disconnected => "disconnected",
+            Reason::SessionRemoved => "session ended by somebody else",
             Reason::Closed => "closed",
             Reason::Deleted => "deleted",
         })

@@ -8,10 +8,20 @@
 //! > s1 withdraw c1
 //! > anoint|promote|demote|evict c1
 //! > s1 ends | s1 closes               all its candidates leave
+//! > s1 expires | s1 disconnects | s1 is-removed
 //! > delete
 //! > term                              as asked by name
 //! > use NAME                          goes on with another election
 //! > floor N | max-candidates N | max-candidate-bytes N
+//! ```
+//!
+//! A command may end with `at ADDRESS`, what the candidate says of itself, and with `because WORD`. Each
+//! takes a second, and is made by the session that it begins with.
+//!
+//! ```text
+//! > facts                             the last change, since when, and who says what of itself
+//! > history
+//! > check N
 //! ```
 //!
 //! An answer is the term, its revision and reason, and who left; or `nothing to do`; or the error.
@@ -19,8 +29,12 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Bounds, Command, Conflict, Departed, Departure, Effect, Term, apply};
+use super::{
+    Bounds, Change, Command, Conflict, Departed, Departure, Effect, Metadata, Origin, Reign, Term,
+    apply,
+};
 use crate::error::{Code, Error};
 use crate::id::{Holder, SessionId, SessionKind};
 use crate::limits::Limits;
@@ -114,6 +128,8 @@ struct Stage {
     elections: HashMap<String, Term>,
     name: String,
     bounds: Bounds,
+    /// Commands so far: seconds of the wall clock.
+    seconds: u64,
 }
 
 impl Default for Stage {
@@ -123,6 +139,7 @@ impl Default for Stage {
             elections: HashMap::new(),
             name: String::new(),
             bounds: Bounds { floor: 0, candidates, candidate_bytes },
+            seconds: 0,
         }
     }
 }
@@ -151,8 +168,37 @@ impl Stage {
                 self.bounds.candidate_bytes = max.parse().unwrap();
                 "ok".to_owned()
             }
-            ref words => self.run(&command(words)),
+            ["facts"] => facts(self.present()),
+            ["history"] => {
+                let shown: Vec<_> = self.present().history().map(|it| reign(&it)).collect();
+                if shown.is_empty() { "nobody ever led".to_owned() } else { shown.join("; ") }
+            }
+            ["check", number] => {
+                format!("{:?}", self.present().verdict_on(number.parse().unwrap()))
+            }
+            ref words => self.told(words),
         }
+    }
+
+    fn told(&mut self, words: &[&str]) -> String {
+        let (words, note) = match words {
+            [words @ .., "because", note] => (words, *note),
+            words => (words, ""),
+        };
+        let (words, address) = match words {
+            [words @ .., "at", address] => (words, *address),
+            words => (words, ""),
+        };
+        self.seconds += 1;
+        let metadata = Arc::new(Metadata::new(address, []).unwrap());
+        let is_session = words[0].starts_with(['s', 'o']);
+        let origin = Origin {
+            at: self.seconds * 1_000_000,
+            by: is_session.then(|| holder(words[0]).session),
+            note,
+            metadata: Some(&metadata).filter(|it| !it.is_empty()),
+        };
+        self.run(&command(words), &origin)
     }
 
     fn by_name(&mut self) -> String {
@@ -160,17 +206,22 @@ impl Stage {
         if present.is_forgotten() { Term::unknown().to_string() } else { present.to_string() }
     }
 
-    fn run(&mut self, command: &Command<'_>) -> String {
+    fn run(&mut self, command: &Command<'_>, origin: &Origin<'_>) -> String {
         let bounds = self.bounds;
         let now = self.present();
         match apply(now, command, &bounds) {
             Ok(None) => format!("{now}  nothing to do"),
             Err(error) => format!("error {}: {error}", code(&error)),
             Ok(Some(Effect { term, departed })) => {
-                if matches!(command, Command::Delete) {
-                    self.bounds.floor = bounds.floor.max(now.number());
-                }
                 let answer = shown(&term, departed);
+                let entered = match command {
+                    Command::Enter { candidate, .. } => Some(*candidate),
+                    _ => None,
+                };
+                let (term, last) = (term.told_by(now, origin, entered), now.number());
+                if matches!(command, Command::Delete) {
+                    self.bounds.floor = bounds.floor.max(last);
+                }
                 self.elections.insert(self.name.clone(), term);
                 answer
             }
@@ -186,6 +237,33 @@ fn shown(term: &Term, departed: Departed) -> String {
         Departed::All => ", all left".to_owned(),
     };
     format!("{term}  r{} {}{left}", term.revision(), term.reason())
+}
+
+/// A change in words, with its second.
+fn change(change: &Change) -> String {
+    let by = change.by.map_or_else(String::new, |by| format!(" by {by}"));
+    let note = match &*change.note {
+        "" => String::new(),
+        note => format!(" ({note})"),
+    };
+    format!("{} at {}s{by}{note}", change.reason, change.at_unix_micros / 1_000_000)
+}
+
+fn facts(term: &Term) -> String {
+    let since = term.since_unix_micros() / 1_000_000;
+    let mut shown = format!("{}; since {since}s", change(&term.change()));
+    for name in term.participants() {
+        if let Some(metadata) = term.metadata_of(name) {
+            write!(shown, "; {name} is at {}", metadata.address()).unwrap();
+        }
+    }
+    shown
+}
+
+fn reign(reign: &Reign) -> String {
+    let ended = reign.ended.as_ref().map_or_else(|| "still".to_owned(), change);
+    let Reign { term, leader, session, began, .. } = reign;
+    format!("t{term} {leader} of {session}: {}, {ended}", change(began))
 }
 
 fn command<'a>(words: &[&'a str]) -> Command<'a> {
@@ -206,6 +284,15 @@ fn command<'a>(words: &[&'a str]) -> Command<'a> {
         ["evict", candidate] => Command::Evict { candidate },
         [who, "ends"] => {
             Command::Leave { session: holder(who).session, why: Departure::SessionEnded }
+        }
+        [who, "expires"] => {
+            Command::Leave { session: holder(who).session, why: Departure::SessionExpired }
+        }
+        [who, "disconnects"] => {
+            Command::Leave { session: holder(who).session, why: Departure::Disconnected }
+        }
+        [who, "is-removed"] => {
+            Command::Leave { session: holder(who).session, why: Departure::SessionRemoved }
         }
         [who, "closes"] => Command::Leave { session: holder(who).session, why: Departure::Closed },
         ["delete"] => Command::Delete,

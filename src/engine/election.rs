@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::watch::Follower;
 use super::{Engine, Leadership, Observer, Session, Watch};
-use crate::election::{Conflict, Term};
+use crate::election::{Conflict, Metadata, Term};
 use crate::error::Error;
 use crate::id::checked_name;
 use crate::limits::Limits;
 use crate::shard::{
-    self, Cell, Command, Outcome, Reply, ReplyTo, Sink, Tags, Ticket, Waiter, Work,
+    self, Cell, Command, Intent, Outcome, Reply, ReplyTo, Sink, Tags, Ticket, Waiter, Work,
 };
 
 /// One operation, as a service asks for it.
@@ -27,6 +27,9 @@ pub(crate) enum Act<'a> {
         candidate: &'a str,
         session: &'a Session,
         conflict: Conflict,
+        metadata: Option<Arc<Metadata>>,
+        /// Nothing is done if it would only wait.
+        only_if_leads: bool,
     },
     Withdraw {
         candidate: &'a str,
@@ -48,6 +51,23 @@ pub(crate) enum Act<'a> {
         session: &'a Session,
     },
     Delete,
+}
+
+impl<'a> Act<'a> {
+    pub(crate) fn enter(candidate: &'a str, session: &'a Session, conflict: Conflict) -> Self {
+        Act::Enter { candidate, session, conflict, metadata: None, only_if_leads: false }
+    }
+}
+
+/// How to enter an election.
+#[derive(Clone, Debug, Default)]
+pub struct EnterOptions {
+    /// What the candidate says of itself.
+    pub metadata: Metadata,
+    /// Takes the candidate over, in its place, if another session holds it.
+    pub take_over: bool,
+    /// Enters only if that makes it the leader.
+    pub only_if_leads: bool,
 }
 
 /// A handle of one election. It follows the name: after a deletion it shows that nobody leads, then
@@ -101,7 +121,7 @@ impl Election {
     /// [`Error::CandidateTaken`] if another session holds it, [`Error::SessionEnded`],
     /// [`Error::InvalidName`], [`Error::LimitReached`].
     pub fn enter(&self, session: &Session, candidate: &str) -> Outcome {
-        self.act(Act::Enter { candidate, session, conflict: Conflict::Refuse })
+        self.act(Act::enter(candidate, session, Conflict::Refuse))
     }
 
     /// As [`enter`](Self::enter), but takes the candidate over, in its place, from whichever session
@@ -110,7 +130,19 @@ impl Election {
     /// # Errors
     /// As `enter`, without `CandidateTaken`.
     pub fn take_over(&self, session: &Session, candidate: &str) -> Outcome {
-        self.act(Act::Enter { candidate, session, conflict: Conflict::TakeOver })
+        self.act(Act::enter(candidate, session, Conflict::TakeOver))
+    }
+
+    /// As [`enter`](Self::enter), with what the candidate says of itself, and with conditions.
+    /// Whether it stands, the term tells.
+    ///
+    /// # Errors
+    /// As `enter`; without `CandidateTaken` if it takes over.
+    pub fn enter_with(&self, session: &Session, candidate: &str, options: EnterOptions) -> Outcome {
+        let EnterOptions { metadata, take_over, only_if_leads } = options;
+        let conflict = if take_over { Conflict::TakeOver } else { Conflict::Refuse };
+        let metadata = Some(metadata).filter(|it| !it.is_empty()).map(Arc::new);
+        self.act(Act::Enter { candidate, session, conflict, metadata, only_if_leads })
     }
 
     /// `candidate` leaves from any place. If it led, the next leads.
@@ -193,8 +225,8 @@ impl Election {
     /// later leadership.
     pub(super) fn resign(&self, session: &Session, candidate: &str, term: u64) -> Outcome {
         let act = self.check(Act::Withdraw { candidate, session })?;
-        let work = Work::Change { cell: self.cell().clone(), act, expected: Some(term) };
-        Waiter::wait(|to| self.command(work, to))
+        let intent = Intent { expected: Some(term), ..Intent::default() };
+        Waiter::wait(|to| self.hand_over(act, intent, to))
     }
 
     /// All candidates leave and the name is forgotten. No later election of any name starts at or
@@ -209,13 +241,24 @@ impl Election {
     /// Runs one operation on this thread, or waits for the thread that runs it.
     fn act(&self, act: Act<'_>) -> Outcome {
         let act = self.check(act)?;
-        Waiter::wait(|to| self.hand_over(act, to))
+        Waiter::wait(|to| self.hand_over(act, Intent::default(), to))
     }
 
     /// Hands one operation over; its outcome goes to the sink, exactly once.
     pub(crate) fn submit(&self, act: Act<'_>, sink: &Arc<dyn Sink>, ticket: Ticket) {
+        self.submit_with(act, Intent::default(), sink, ticket);
+    }
+
+    /// As [`submit`](Self::submit), on a condition or with a reason.
+    pub(crate) fn submit_with(
+        &self,
+        act: Act<'_>,
+        intent: Intent<'_>,
+        sink: &Arc<dyn Sink>,
+        ticket: Ticket,
+    ) {
         match self.check(act) {
-            Ok(act) => self.hand_over(act, ReplyTo::Sink(sink.clone(), ticket)),
+            Ok(act) => self.hand_over(act, intent, ReplyTo::Sink(sink.clone(), ticket)),
             Err(error) => sink.reply(ticket, Err(error)),
         }
     }
@@ -225,8 +268,8 @@ impl Election {
         Follower::new(self.clone(), sink, ticket)
     }
 
-    fn hand_over(&self, act: shard::Act<'_>, to: ReplyTo) {
-        self.command(Work::Change { cell: self.cell().clone(), act, expected: None }, to);
+    fn hand_over(&self, act: shard::Act<'_>, intent: Intent<'_>, to: ReplyTo) {
+        self.command(Work::Change { cell: self.cell().clone(), act, intent }, to);
     }
 
     pub(super) fn command(&self, work: Work<'_>, to: ReplyTo) {
@@ -244,11 +287,15 @@ impl Election {
         let member = |session: &Session| session.visit(&self.engine, self.cell().shard());
         Ok(match act {
             Act::Create { tags, in_force } => shard::Act::Create { tags, in_force },
-            Act::Enter { candidate, session, conflict } => shard::Act::Enter {
-                candidate: name(candidate)?,
-                member: member(session)?,
-                conflict,
-            },
+            Act::Enter { candidate, session, conflict, metadata, only_if_leads } => {
+                shard::Act::Enter {
+                    candidate: name(candidate)?,
+                    member: member(session)?,
+                    conflict,
+                    metadata,
+                    only_if_leads,
+                }
+            }
             Act::Withdraw { candidate, session } => {
                 shard::Act::Withdraw { candidate: name(candidate)?, member: member(session)? }
             }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use crossbeam::atomic::AtomicCell;
 
 pub(crate) use self::election::Act;
-pub use self::election::Election;
+pub use self::election::{Election, EnterOptions};
 pub use self::leadership::{Leadership, Lost};
 pub use self::observer::Observer;
 pub use self::record::SessionInfo;
@@ -139,6 +139,18 @@ impl Engine {
         Election::checked(name.as_bytes(), self.limits())?;
         let known = self.inner.registry.read(name).filter(|term| !term.is_forgotten());
         Ok(known.unwrap_or_else(|| self.unknown().clone()))
+    }
+
+    /// The first `most` elections whose name begins with `prefix` and comes behind `after`, in the order
+    /// of their names, with their terms. Those that nobody ever entered, or that were deleted, are not
+    /// there. Walks over all names that are known: for people and for tools, not for a hot path.
+    pub fn list_elections(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Vec<(Box<str>, Arc<Term>)> {
+        self.inner.registry.list(prefix, after, most)
     }
 
     /// The bounds this engine was built with.

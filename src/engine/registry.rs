@@ -4,6 +4,7 @@
 //! from another clone; so a cell that the map alone holds, seen under the map's write lock, can be
 //! forgotten without anybody noticing.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -24,13 +25,17 @@ pub(super) struct Registry {
     refused: AtomicCell<u64>,
 }
 
+/// Parts of the map, each with a lock of its own: a walk over a million names, as a listing makes it,
+/// keeps one part at a time from taking new names.
+const PARTS: usize = 256;
+
 /// A sweep looks at every cell, so it has to be worth it.
 const REFUSALS_A_SWEEP: u64 = 4096;
 
 impl Registry {
     pub(super) fn new(shards: usize) -> Self {
         Self {
-            cells: DashMap::default(),
+            cells: DashMap::with_hasher_and_shard_amount(RandomState::new(), PARTS),
             placing: RandomState::new(),
             shards,
             len: AtomicCell::new(0),
@@ -49,6 +54,34 @@ impl Registry {
     /// The published term, without taking hold of the cell.
     pub(super) fn read(&self, name: &str) -> Option<Arc<Term>> {
         self.cells.get(name).map(|entry| entry.key().0.term().clone())
+    }
+
+    /// The first `most` of the names that begin with `prefix` and come behind `after`, in order, with
+    /// their published terms; those that nobody remembers are left out. Walks over all names.
+    pub(super) fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Vec<(Box<str>, Arc<Term>)> {
+        let mut first: BTreeMap<Box<str>, Arc<Term>> = BTreeMap::new();
+        for entry in &self.cells {
+            let name = entry.key().0.name();
+            let is_due = name.starts_with(prefix) && after.is_none_or(|after| name > after);
+            let is_late = first.len() == most
+                && first.last_key_value().is_none_or(|(last, _)| name > &**last);
+            if !is_due || is_late {
+                continue;
+            }
+            let term = entry.key().0.peek();
+            if !term.is_forgotten() {
+                first.insert(name.into(), term);
+                if first.len() > most {
+                    first.pop_last();
+                }
+            }
+        }
+        first.into_iter().collect()
     }
 
     pub(super) fn find_or_add(

@@ -187,11 +187,9 @@ impl Desk {
     /// Asks; the answer will carry `number`.
     pub fn ask(&self, election: &Election, ask: Ask<'_>, number: u64) {
         let act = match ask {
-            Ask::Enter { candidate, session } => {
-                Act::Enter { candidate, session, conflict: Conflict::Refuse }
-            }
+            Ask::Enter { candidate, session } => Act::enter(candidate, session, Conflict::Refuse),
             Ask::TakeOver { candidate, session } => {
-                Act::Enter { candidate, session, conflict: Conflict::TakeOver }
+                Act::enter(candidate, session, Conflict::TakeOver)
             }
             Ask::Withdraw { candidate, session } => Act::Withdraw { candidate, session },
             Ask::Anoint { candidate } => Act::Anoint { candidate },

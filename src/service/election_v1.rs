@@ -66,7 +66,7 @@ impl Caller {
         let election = self.names.find_or_make(request.name, &self.engine)?;
         let session = opened(&mut self.session, &self.engine)?;
         let conflict = Conflict::PassFromConnection;
-        election.submit(Act::Enter { candidate, session, conflict }, sink, ticket);
+        election.submit(Act::enter(candidate, session, conflict), sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
     }
 

@@ -7,8 +7,8 @@ use super::follower::Slot;
 use super::member::Member;
 use super::reply::Reply;
 use super::snapshot::{ByPlace, Cell};
-use crate::election::{self, Conflict, Departure};
-use crate::error::Error;
+use crate::election::{self, Conflict, Departure, Metadata, Term};
+use crate::error::{EndReason, Error};
 use crate::id::SessionId;
 
 /// Work and the debt of its answer. It borrows its names while its own submitter runs it and owns
@@ -22,8 +22,7 @@ pub(crate) enum Work<'a> {
     Change {
         cell: Arc<Cell>,
         act: Act<'a>,
-        /// Only if this is the term.
-        expected: Option<u64>,
+        intent: Intent<'a>,
     },
     Follow {
         cell: Arc<Cell>,
@@ -41,8 +40,48 @@ pub(crate) enum Work<'a> {
     /// What is left to do for a session that ended: it still stands in these places.
     Leave {
         session: SessionId,
+        end: SessionEnd,
         places: Vec<ByPlace>,
     },
+}
+
+/// How a session ended, for the elections that it leaves.
+#[derive(Clone)]
+pub(crate) struct SessionEnd {
+    pub(crate) why: Departure,
+    pub(crate) by: Option<SessionId>,
+    pub(crate) note: Box<str>,
+}
+
+impl SessionEnd {
+    /// How the session of `member`, which has ended, did.
+    pub(super) fn of(member: &Member) -> Self {
+        let itself = Some(member.holder.session);
+        let (why, by, note) = match member.ended() {
+            None | Some(EndReason::Closed) => (Departure::SessionEnded, itself, Box::default()),
+            Some(EndReason::Disconnected) => (Departure::Disconnected, None, Box::default()),
+            Some(EndReason::Expired) => (Departure::SessionExpired, None, Box::default()),
+            Some(EndReason::Ended { note }) => (Departure::SessionRemoved, member.ended_by(), note),
+        };
+        Self { why, by, note }
+    }
+}
+
+/// On which condition an operation is asked for, by whom, and why.
+#[derive(Clone, Default)]
+pub(crate) struct Intent<'a> {
+    /// Only if this is the term.
+    pub(crate) expected: Option<u64>,
+    /// The session that asks, if the operation does not tell.
+    pub(crate) by: Option<SessionId>,
+    /// In the words of who asks; may be empty.
+    pub(crate) note: Cow<'a, str>,
+}
+
+impl Intent<'_> {
+    fn into_owned(self) -> Intent<'static> {
+        Intent { note: Cow::Owned(self.note.into_owned()), ..self }
+    }
 }
 
 /// What an election was created with.
@@ -50,14 +89,37 @@ pub(crate) type Tags = Arc<[Box<str>]>;
 
 /// One operation on one election.
 pub(crate) enum Act<'a> {
-    Create { tags: Tags, in_force: Arc<OnceLock<Tags>> },
-    Enter { candidate: Cow<'a, str>, member: Arc<Member>, conflict: Conflict },
-    Withdraw { candidate: Cow<'a, str>, member: Arc<Member> },
-    Anoint { candidate: Cow<'a, str> },
-    Promote { candidate: Cow<'a, str> },
-    Demote { candidate: Cow<'a, str> },
-    Evict { candidate: Cow<'a, str> },
-    Leave { member: Arc<Member> },
+    Create {
+        tags: Tags,
+        in_force: Arc<OnceLock<Tags>>,
+    },
+    Enter {
+        candidate: Cow<'a, str>,
+        member: Arc<Member>,
+        conflict: Conflict,
+        metadata: Option<Arc<Metadata>>,
+        /// Nothing is done if it would only wait.
+        only_if_leads: bool,
+    },
+    Withdraw {
+        candidate: Cow<'a, str>,
+        member: Arc<Member>,
+    },
+    Anoint {
+        candidate: Cow<'a, str>,
+    },
+    Promote {
+        candidate: Cow<'a, str>,
+    },
+    Demote {
+        candidate: Cow<'a, str>,
+    },
+    Evict {
+        candidate: Cow<'a, str>,
+    },
+    Leave {
+        member: Arc<Member>,
+    },
     Delete,
 }
 
@@ -68,7 +130,7 @@ impl Act<'_> {
         use election::Command as Rule;
         Ok(Some(match self {
             Act::Create { .. } => return Ok(None),
-            Act::Enter { candidate, member, conflict } => {
+            Act::Enter { candidate, member, conflict, .. } => {
                 member.check()?;
                 Rule::Enter { candidate, holder: member.holder, conflict: *conflict }
             }
@@ -88,14 +150,43 @@ impl Act<'_> {
         }))
     }
 
+    /// True for an Enter that is only to be done if it leads, and would not.
+    pub(super) fn would_only_wait(&self, now: &Term) -> bool {
+        match self {
+            Act::Enter { candidate, only_if_leads: true, .. } => {
+                !now.is_vacant() && !now.is_led_by(candidate)
+            }
+            _ => false,
+        }
+    }
+
+    /// What is said of who enters, for the terms to tell.
+    pub(super) fn entered(&self) -> Option<(&str, Option<&Arc<Metadata>>)> {
+        match self {
+            Act::Enter { candidate, metadata, .. } => Some((candidate, metadata.as_ref())),
+            _ => None,
+        }
+    }
+
+    /// Whose operation it is, if it is a session's.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self {
+            Act::Enter { member, .. } | Act::Withdraw { member, .. } | Act::Leave { member } => {
+                Some(member.holder.session)
+            }
+            _ => None,
+        }
+    }
+
     fn into_owned(self) -> Act<'static> {
         fn own(name: Cow<'_, str>) -> Cow<'static, str> {
             Cow::Owned(name.into_owned())
         }
         match self {
             Act::Create { tags, in_force } => Act::Create { tags, in_force },
-            Act::Enter { candidate, member, conflict } => {
-                Act::Enter { candidate: own(candidate), member, conflict }
+            Act::Enter { candidate, member, conflict, metadata, only_if_leads } => {
+                let candidate = own(candidate);
+                Act::Enter { candidate, member, conflict, metadata, only_if_leads }
             }
             Act::Withdraw { candidate, member } => {
                 Act::Withdraw { candidate: own(candidate), member }
@@ -115,14 +206,14 @@ impl Command<'_> {
     pub(crate) fn into_owned(self) -> Command<'static> {
         let Command { work, reply } = self;
         let work = match work {
-            Work::Change { cell, act, expected } => {
-                Work::Change { cell, act: act.into_owned(), expected }
+            Work::Change { cell, act, intent } => {
+                Work::Change { cell, act: act.into_owned(), intent: intent.into_owned() }
             }
             Work::LetGo { cell } => Work::LetGo { cell },
             Work::Follow { cell, slot } => Work::Follow { cell, slot },
             Work::Unfollow { cell, slot } => Work::Unfollow { cell, slot },
             Work::SessionEnded(session) => Work::SessionEnded(session),
-            Work::Leave { session, places } => Work::Leave { session, places },
+            Work::Leave { session, end, places } => Work::Leave { session, end, places },
         };
         Command { work, reply }
     }

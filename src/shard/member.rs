@@ -36,7 +36,6 @@ impl Member {
         self.lease.ended().map(|ending| self.reason(ending))
     }
 
-    #[allow(dead_code, reason = "for who tells the cause of a change")]
     /// Which session ended it, if another one did.
     pub(crate) fn ended_by(&self) -> Option<SessionId> {
         let by_another = self.lease.ended() == Some(Ending::Ended);

@@ -31,7 +31,7 @@ mod writer;
 use failpoint::failpoint;
 
 pub(crate) use bell::wake;
-pub(crate) use command::{Act, Command, Tags, Work};
+pub(crate) use command::{Act, Command, Intent, Tags, Work};
 pub(crate) use follower::{Followers, Slot};
 pub(crate) use member::Member;
 pub(crate) use reply::{Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};

@@ -67,6 +67,11 @@ impl Cell {
         self.term.read().load()
     }
 
+    /// The published term, without becoming its reader.
+    pub(crate) fn peek(&self) -> Arc<Term> {
+        self.term.peek(ArcSwap::load_full, Arc::clone)
+    }
+
     /// True if no term of it has to be remembered. Asking is not reading.
     pub(crate) fn is_forgotten(&self) -> bool {
         self.term.peek(|published| published.load().is_forgotten(), |kept| kept.is_forgotten())

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::Arc;
 
-use super::command::{Act, Command, Tags, Work};
+use super::command::{Act, Command, Intent, SessionEnd, Tags, Work};
 use super::follower::Followers;
 use super::handover::Handover;
 use super::member::Member;
@@ -18,7 +18,7 @@ use super::reply::{Outcome, Reply};
 use super::snapshot::{ByPlace, Cell};
 use super::turn::{self, Turn};
 use super::writer::Rules;
-use crate::election::{self, Command as Rule, Departed, Departure, Term};
+use crate::election::{self, Command as Rule, Departed, Origin, Term};
 use crate::error::Error;
 use crate::id::{SessionId, SessionKind};
 use crate::log::Log;
@@ -34,6 +34,8 @@ type Set<K> = HashSet<K, BuildHasherDefault<OwnKey>>;
 pub(super) struct State {
     shard: usize,
     turn: Turn,
+    /// When the turn began to change something, by the wall clock.
+    at: Option<u64>,
     /// Where each session stands. An entry lasts as long as its session, so that who enters and
     /// withdraws all day makes no garbage.
     standing: Map<SessionId, Standing>,
@@ -58,6 +60,7 @@ impl State {
     /// Starts a turn.
     pub(super) fn begin(&mut self) {
         self.turn.shard = self.shard;
+        self.at = None;
     }
 
     /// True if the turn should be handed over before more is applied.
@@ -86,8 +89,8 @@ impl State {
     pub(super) fn step(&mut self, command: Command<'_>, rules: &Rules) -> Option<Command<'static>> {
         let Command { work, reply } = command;
         match work {
-            Work::Change { cell, act, expected } => {
-                let outcome = self.change(&cell, act, expected, rules);
+            Work::Change { cell, act, intent } => {
+                let outcome = self.change(&cell, act, &intent, rules);
                 self.turn.answer(reply, outcome);
                 None
             }
@@ -113,11 +116,11 @@ impl State {
                 None
             }
             Work::SessionEnded(session) => {
-                let stands = self.standing.remove(&session).map(|stands| stands.places);
-                let places = stands.into_iter().flatten().collect();
-                self.leave(session, places, reply, rules)
+                let stands = self.standing.remove(&session)?;
+                let end = SessionEnd::of(&stands.member);
+                self.leave(session, end, stands.places.into_iter().collect(), reply, rules)
             }
-            Work::Leave { session, places } => self.leave(session, places, reply, rules),
+            Work::Leave { session, end, places } => self.leave(session, end, places, reply, rules),
         }
     }
 
@@ -125,11 +128,11 @@ impl State {
         &mut self,
         cell: &Arc<Cell>,
         act: Act<'_>,
-        expected: Option<u64>,
+        intent: &Intent<'_>,
         rules: &Rules,
     ) -> Outcome {
         let now = cell.newest();
-        if let Some(expected) = expected.filter(|&expected| expected != now.number()) {
+        if let Some(expected) = intent.expected.filter(|&expected| expected != now.number()) {
             return Err(Error::TermMoved { expected, present: now.number() });
         }
         if matches!(act, Act::Delete) {
@@ -137,8 +140,17 @@ impl State {
             self.created.remove(&ByPlace(cell.clone()));
         }
         match act.rule()? {
+            Some(_) if act.would_only_wait(&now) => {}
             Some(rule) => {
-                if let Some(next) = self.apply(cell, &now, &rule, rules)? {
+                let entered = act.entered();
+                let origin = Origin {
+                    at: self.at(rules),
+                    by: act.session().or(intent.by),
+                    note: &intent.note,
+                    metadata: entered.and_then(|(_, metadata)| metadata),
+                };
+                let entered = entered.map(|(candidate, _)| candidate);
+                if let Some(next) = self.apply(cell, &now, &rule, &origin, entered, rules)? {
                     if let Act::Enter { member, .. } = &act
                         && !now.holds(member.holder.session)
                     {
@@ -169,12 +181,14 @@ impl State {
         cell: &Arc<Cell>,
         now: &Term,
         rule: &Rule<'_>,
+        origin: &Origin<'_>,
+        entered: Option<&str>,
         rules: &Rules,
     ) -> Result<Option<Arc<Term>>, Error> {
         #[cfg(feature = "failpoints")]
         super::failpoint(rule);
         let Some(effect) = election::apply(now, rule, &rules.bounds())? else { return Ok(None) };
-        let next = Arc::new(effect.term);
+        let next = Arc::new(effect.term.told_by(now, origin, entered));
         if matches!(rule, Rule::Delete) {
             rules.floor.fetch_max(now.number());
         }
@@ -189,6 +203,11 @@ impl State {
         }
         self.publish(cell, next.clone());
         Ok(Some(next))
+    }
+
+    /// One look at the clock for all changes of a turn.
+    fn at(&mut self, rules: &Rules) -> u64 {
+        *self.at.get_or_insert_with(|| rules.clock.wall_micros())
     }
 
     fn stands(&mut self, member: &Arc<Member>, cell: &Arc<Cell>) {
@@ -241,18 +260,21 @@ impl State {
     fn leave(
         &mut self,
         session: SessionId,
+        end: SessionEnd,
         mut places: Vec<ByPlace>,
         reply: Reply,
         rules: &Rules,
     ) -> Option<Command<'static>> {
-        let rule = Rule::Leave { session, why: Departure::SessionEnded };
+        let rule = Rule::Leave { session, why: end.why };
+        let at = self.at(rules);
         for place in places.drain(places.len().saturating_sub(LEAVE_STEP)..) {
             let now = place.0.newest();
             // Leaving is never refused.
-            let _left = self.apply(&place.0, &now, &rule, rules);
+            let origin = Origin { at, by: end.by, note: &end.note, metadata: None };
+            let _left = self.apply(&place.0, &now, &rule, &origin, None, rules);
         }
         let is_done = places.is_empty();
-        (!is_done).then(|| Command { work: Work::Leave { session, places }, reply })
+        (!is_done).then(|| Command { work: Work::Leave { session, end, places }, reply })
     }
 }
 

@@ -122,8 +122,6 @@ message! {
     struct Standing {
         candidate: String = 1,
         session: Option<Session> = 2,
-        /// When it entered.
-        since_unix_micros: u64 = 3,
     }
 
     struct HistoryRequest {

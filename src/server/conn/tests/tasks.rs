@@ -362,7 +362,7 @@ fn a_task_hears_the_outcome_of_its_own_command() {
     script.call(&mut peer, 1, EVER);
     let (sink, ticket) = script.facts().ticket.clone().unwrap();
     for candidate in ["c", ""] {
-        let act = Act::Enter { candidate, session: &session, conflict: Conflict::Refuse };
+        let act = Act::enter(candidate, &session, Conflict::Refuse);
         election.submit(act, &sink, ticket);
     }
     script.facts().steps.extend([(Step::Wait(None), ""), (Step::Last, "both")]);
