@@ -77,6 +77,8 @@ mod server;
 #[cfg(feature = "server")]
 mod service;
 
+pub mod fence;
+
 pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Change, Metadata, Reason, Reign, Term, Verdict};
 pub use crate::engine::{
@@ -99,3 +101,8 @@ pub mod internals;
 #[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The code of the page on fencing, as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/fencing.md")]
+struct Fencing;

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("service", &["election", "engine", "shard", "wire"]),
     ("server", &["election", "engine", "shard", "service", "wheel", "wire"]),
     ("client", &["wire"]),
+    ("fence", &[]),
     // the fuzzer's and the benches' door opens on everything
     ("internals", &["election", "engine", "log", "server", "service", "shard", "wheel", "wire"]),
 ];

@@ -168,8 +168,11 @@ fn again<M: Message + Default>(raw: &[u8]) -> Option<Vec<u8>> {
     M::decode(raw).ok().map(|message| message.encode_to_vec())
 }
 
+/// Decodes a message by prost and encodes it again.
+type Again = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// prost's, in the order of ours.
-const TENURE_V1: &[(&str, fn(&[u8]) -> Option<Vec<u8>>)] = &[
+const TENURE_V1: &[(&str, Again)] = &[
     ("HelloRequest", again::<own::HelloRequest>),
     ("HelloResponse", again::<own::HelloResponse>),
     ("Limits", again::<own::Limits>),
