@@ -78,6 +78,8 @@ mod server;
 mod service;
 
 pub mod fence;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Change, Metadata, Reason, Reign, Term, Verdict};

@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["election", "engine", "shard", "service", "wheel", "wire"]),
     ("client", &["wire"]),
     ("fence", &[]),
+    ("testkit", &["engine"]),
     // the fuzzer's and the benches' door opens on everything
     ("internals", &["election", "engine", "log", "server", "service", "shard", "wheel", "wire"]),
 ];

@@ -192,6 +192,12 @@ impl Session {
         self.end_as(Ending::Disconnected);
     }
 
+    /// As if it had not been renewed in time.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn end_expired(&self) {
+        self.end_as(Ending::Expired);
+    }
+
     fn end_as(&self, ending: Ending) {
         self.engine.end_as(&self.record, ending);
     }
