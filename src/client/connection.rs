@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -76,6 +76,28 @@ impl Connection {
         replies.next().unwrap_or_else(|| Err(ClientError::Protocol("no answer".into())))
     }
 
+    /// As [`call`](Self::call), for no longer than `patience`.
+    pub(super) fn call_within(
+        &self,
+        service: &str,
+        method: &str,
+        payload: &[u8],
+        patience: Duration,
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut replies = self.stream(service, method, payload)?;
+        let what = || format!("{service}/{method} at {}", self.shared.address);
+        match replies.next_within(patience) {
+            Some(Err(ClientError::TimedOut { .. })) => Err(ClientError::TimedOut { what: what() }),
+            Some(reply) => reply,
+            None => Err(ClientError::Protocol("no answer".into())),
+        }
+    }
+
+    /// What to say of this connection when it is lost for this reason.
+    pub(super) fn lost(&self, why: &str) -> ClientError {
+        self.shared.lost(why.to_owned())
+    }
+
     /// One request, any number of answers.
     pub(super) fn stream(
         &self,
@@ -115,7 +137,8 @@ impl Shared {
         sending.buffer.clear();
         // A request that is complete and answered by one or by many looks the same to the server:
         // flag REMOTE_CLOSED marks the many, as stock clients send it.
-        let flags = if request.method == "Watch" { flag::REMOTE_CLOSED } else { 0 };
+        let flags =
+            if matches!(request.method, "Watch" | "Observe") { flag::REMOTE_CLOSED } else { 0 };
         put_request(&mut sending.buffer, stream, flags, request);
         self.socket.write_all(&sending.buffer).map_err(|error| self.lost(error.to_string()))?;
         Ok((stream, frames))
@@ -199,14 +222,26 @@ pub(super) struct Replies {
     ended: bool,
 }
 
-impl Iterator for Replies {
-    type Item = Result<Vec<u8>, ClientError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Replies {
+    /// The next answer, or [`ClientError::TimedOut`] if none comes in time; then it may come later.
+    pub(super) fn next_within(
+        &mut self,
+        patience: Duration,
+    ) -> Option<Result<Vec<u8>, ClientError>> {
         if self.ended {
             return None;
         }
-        let Ok(frame) = self.frames.recv() else {
+        match self.frames.recv_timeout(patience) {
+            Ok(frame) => self.take(Some(frame)),
+            Err(RecvTimeoutError::Disconnected) => self.take(None),
+            Err(RecvTimeoutError::Timeout) => {
+                Some(Err(ClientError::TimedOut { what: "waiting".into() }))
+            }
+        }
+    }
+
+    fn take(&mut self, frame: Option<Frame>) -> Option<Result<Vec<u8>, ClientError>> {
+        let Some(frame) = frame else {
             self.ended = true;
             return Some(Err(self.shared.why_lost()));
         };
@@ -216,6 +251,18 @@ impl Iterator for Replies {
             _ if frame.header.flags & flag::NO_DATA != 0 => None,
             _ => Some(Ok(frame.body)),
         }
+    }
+}
+
+impl Iterator for Replies {
+    type Item = Result<Vec<u8>, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let frame = self.frames.recv().ok();
+        self.take(frame)
     }
 }
 

@@ -1,10 +1,17 @@
 //! A client of a Tenure server, over TCP or a Unix socket. Blocking, without a runtime.
 //!
-//! [`Client`] speaks the v1 election service of the thin protocol. Its connection is its session:
-//! when the client is dropped, its candidates leave.
+//! - [`Session`] is for those who lead: it keeps itself alive across lost connections, and hands out
+//!   [`Leadership`], proof of a term with a deadline.
+//! - [`Client`] asks: who leads, who waits, who led before. It also speaks the v1 election service, where
+//!   its connection is its session: when the client is dropped, its candidates leave.
 
 mod address;
+mod admin;
 mod connection;
+mod election;
+mod leadership;
+mod session;
+mod view;
 
 use std::fmt;
 use std::io;
@@ -12,9 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::address::Address;
+pub use self::admin::Change as ChangeByHand;
+pub use self::election::{Election, ElectionStates, EnterOptions, OnConflict};
+pub use self::leadership::{Leadership, Lost};
+pub use self::session::{OnDisconnect, Options, Session};
+pub use self::view::{
+    Candidate, Change, Check, Description, ElectionState, Reign, SessionView, Summary, Verdict,
+};
 
 use self::connection::{Connection, Replies};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::wire::Malformed;
 use crate::wire::election_v1::{CandidateRequest, NamedRequest, TermMessage};
 
@@ -48,9 +62,44 @@ pub enum ClientError {
         /// The server's sentence.
         message: String,
     },
+    /// No answer came in time; a change that was under way may have happened.
+    #[error("{what}: no answer in time")]
+    TimedOut {
+        /// What was asked.
+        what: String,
+    },
+    /// The session that asked is over.
+    #[error("{0}")]
+    SessionLost(Lost),
+    /// Somebody removed the candidate while it waited.
+    #[error("{candidate} no longer stands in {election}; somebody removed it")]
+    NotStanding {
+        /// The election.
+        election: String,
+        /// Who stood in it.
+        candidate: String,
+    },
     /// Bytes that are not what the protocol says.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
+}
+
+impl ClientError {
+    /// True if the connection is to blame, and another one may do better.
+    pub(crate) fn is_connection_lost(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. }
+            | ClientError::Lost { .. }
+            | ClientError::TimedOut { .. }
+            | ClientError::Protocol(_) => true,
+            ClientError::Refused { code, .. } => *code == Code::Unavailable.number(),
+            ClientError::SessionLost(_) | ClientError::NotStanding { .. } => false,
+        }
+    }
+
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, ClientError::TimedOut { .. })
+    }
 }
 
 impl From<Malformed> for ClientError {

@@ -1,0 +1,151 @@
+//! What people and tools ask of a server: listings, histories, checks, and changes by hand.
+
+use std::time::Duration;
+
+use super::election::{ELECTIONS, ElectionStates, observe};
+use super::view::{Check, Description, Reign, SessionView, Summary};
+use super::{Client, ClientError, ElectionState, session};
+use crate::wire::tenure_v1::elections as wire;
+use crate::wire::tenure_v1::sessions;
+
+const SESSIONS: &str = "tenure.v1.Sessions";
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Lines of one page.
+const PAGE: u32 = 1_000;
+
+/// A change by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Makes a candidate the leader.
+    Anoint,
+    /// Swaps it with the one before it.
+    Promote,
+    /// Swaps it with the one behind it.
+    Demote,
+    /// Removes it, whoever holds it.
+    Evict,
+}
+
+impl Client {
+    /// Changes the order by hand, if `expected_term` is the term where one is given. `reason` is for people,
+    /// and may be empty.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]; so for all calls below.
+    pub fn change(
+        &self,
+        change: Change,
+        election: &str,
+        candidate: &str,
+        expected_term: Option<u64>,
+        reason: &str,
+    ) -> Result<ElectionState, ClientError> {
+        let method = match change {
+            Change::Anoint => "Anoint",
+            Change::Promote => "Promote",
+            Change::Demote => "Demote",
+            Change::Evict => "Evict",
+        };
+        let request = wire::ChangeRequest {
+            session: 0,
+            election: election.into(),
+            candidate: candidate.into(),
+            expected_term,
+            reason: reason.into(),
+        };
+        let reply: wire::ChangeResponse =
+            session::call(&self.connection, ELECTIONS, method, &request, PATIENCE)?;
+        Ok(reply.state.unwrap_or_default().into())
+    }
+
+    /// The elections whose name begins with `prefix`, in order.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn list(&self, prefix: &str) -> Result<Vec<Summary>, ClientError> {
+        let mut all = Vec::new();
+        let mut request = wire::ListElectionsRequest {
+            prefix: prefix.into(),
+            page_size: PAGE,
+            page_token: String::new(),
+        };
+        loop {
+            let page: wire::ListElectionsResponse =
+                session::call(&self.connection, ELECTIONS, "List", &request, PATIENCE)?;
+            all.extend(page.elections.into_iter().map(Summary::from));
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// An election, and everybody who stands in it.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn describe(&self, election: &str) -> Result<Description, ClientError> {
+        let request = wire::DescribeRequest { election: election.into() };
+        let reply: wire::DescribeResponse =
+            session::call(&self.connection, ELECTIONS, "Describe", &request, PATIENCE)?;
+        Ok(reply.into())
+    }
+
+    /// Who led an election, newest first.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn history(&self, election: &str) -> Result<Vec<Reign>, ClientError> {
+        let request = wire::HistoryRequest { election: election.into() };
+        let reply: wire::HistoryResponse =
+            session::call(&self.connection, ELECTIONS, "History", &request, PATIENCE)?;
+        Ok(reply.reigns.into_iter().map(Reign::from).collect())
+    }
+
+    /// What became of a term.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn check(&self, election: &str, term: u64) -> Result<Check, ClientError> {
+        let request = wire::CheckRequest { election: election.into(), term };
+        let reply: wire::CheckResponse =
+            session::call(&self.connection, ELECTIONS, "Check", &request, PATIENCE)?;
+        Ok(reply.into())
+    }
+
+    /// Deletes an election: all leave, and no election ever starts at or below its last term again.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn delete(&self, election: &str, reason: &str) -> Result<(), ClientError> {
+        let request = wire::DeleteRequest {
+            election: election.into(),
+            expected_term: None,
+            reason: reason.into(),
+        };
+        session::call(&self.connection, ELECTIONS, "Delete", &request, PATIENCE)
+            .map(|_: wire::DeleteResponse| ())
+    }
+
+    /// The present state of an election first, then the newest after each change, with all that Tenure
+    /// knows of it.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn observe(&self, election: &str) -> Result<ElectionStates, ClientError> {
+        observe(&self.connection, election, false)
+    }
+
+    /// The sessions that live, in the order of their ids.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn sessions(&self) -> Result<Vec<SessionView>, ClientError> {
+        let mut all = Vec::new();
+        let mut request = sessions::ListRequest { page_size: PAGE, page_token: String::new() };
+        loop {
+            let page: sessions::ListResponse =
+                session::call(&self.connection, SESSIONS, "List", &request, PATIENCE)?;
+            all.extend(page.sessions.into_iter().map(SessionView::from));
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// Ends somebody's session, by its public id. `reason` is for its owner, and may be empty.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn end_session(&self, session: u64, reason: &str) -> Result<(), ClientError> {
+        let request = sessions::EndRequest { session, reason: reason.into() };
+        session::call(&self.connection, SESSIONS, "End", &request, PATIENCE)
+            .map(|_: sessions::EndResponse| ())
+    }
+}
