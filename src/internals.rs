@@ -4,8 +4,10 @@
 //! comes out as the sentence that a caller would be told.
 
 mod held;
+mod latch;
 
 pub use self::held::{Ask, Desk, HeldLog, OnCommit, Slip, StateFacts};
+pub use self::latch::{LATCH_REQUESTS, LatchReplyFacts, encode_latch_reply};
 #[cfg(feature = "server")]
 pub use crate::server::LooseConnection;
 #[cfg(feature = "failpoints")]

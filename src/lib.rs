@@ -57,6 +57,8 @@ mod error;
 mod id;
 mod limits;
 mod sync;
+#[cfg(test)]
+mod transcript;
 
 // Pure: values in, values out.
 mod election;

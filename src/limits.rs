@@ -1,5 +1,7 @@
 //! Every bound in one place, with its unit, and how the bounds hang together.
 
+use std::time::Duration;
+
 use crate::error::Error;
 
 /// The bounds of an engine and its server. The defaults are the documented ones.
@@ -104,6 +106,18 @@ pub(crate) const SHARDS: usize = 64;
 
 /// A frame that says it is longer than this is not skipped: the connection is closed.
 pub(crate) const FRAME_CLOSE_BYTES: usize = 16 << 20;
+
+/// How long a request of a latch's session waits for those before it, and a Get for an index.
+pub(crate) const LATCH_WAIT: Duration = Duration::from_secs(5);
+
+/// Requests that wait in one latch session.
+pub(crate) const LATCH_WAITING: usize = 64;
+
+/// Replies of one latch session that are kept until they are acknowledged: the newest.
+pub(crate) const LATCH_REPLIES: usize = 64;
+
+/// Open Events streams of one latch session.
+pub(crate) const LATCH_STREAMS: usize = 64;
 
 /// What protobuf adds to a candidate's name in an encoded term: a tag and a two-byte length.
 const CANDIDATE_OVERHEAD: usize = 3;

@@ -13,6 +13,13 @@ const TERM_REPLY: &[u8] = b"\x0a\x12\x08\x03\x12\x06node-a\x1a\x02c2\x1a\x02c3";
 const CALL: &[u8] =
     b"\x0a\x01s\x12\x01m\x1a\x02hi\x20\xe8\x07\x2a\x06\x0a\x01k\x12\x01v\x2a\x00\x2a\x03\x0a\x01l";
 
+/// Begins with the byte that chooses the message.
+const LATCH: &[u8] = b"\x03\x0a\x14\x0a\x06\x0a\x04cron\x10\x07\x18\x01\x20\x63\x2a\x04\x08\x02\x10\x05\x12\x06node-a";
+const LATCH_CREATE: &[u8] =
+    b"\x00\x0a\x0c\x0a\x0a\x0a\x04cron\x12\x02ns\x12\x05\x08\x1e\x10\x80\x01";
+const LATCH_EVENT: &[u8] =
+    b"\x0a\x08\x08\x07\x10\x02\x18\x02\x20\x64\x1a\x0c\x08\x03\x12\x01a\x1a\x01a\x1a\x02c2";
+
 fn every_target(raw: &[u8]) {
     fuzz::TARGETS.iter().for_each(|(_, target)| target(raw));
 }
@@ -98,7 +105,14 @@ proptest! {
 
     #[test]
     fn mutated_messages(
-        raw in prop_oneof![Just(ENTER), Just(TERM_REPLY), Just(CALL)],
+        raw in prop_oneof![
+            Just(ENTER),
+            Just(TERM_REPLY),
+            Just(CALL),
+            Just(LATCH),
+            Just(LATCH_CREATE),
+            Just(LATCH_EVENT),
+        ],
         mutations in mutations(),
     ) {
         every_target(&mutated(raw.to_vec(), mutations));

@@ -19,6 +19,8 @@ fn main() -> io::Result<()> {
         ("candidate_request", [candidate_requests(), any_message()].concat()),
         ("create_request", [create_requests(), any_message()].concat()),
         ("connection", connections()),
+        ("latch_request", [latch_requests(), after(0, any_message())].concat()),
+        ("latch_reply", [latch_replies(), any_message()].concat()),
         ("term_message", [term_messages(), any_message()].concat()),
     ] {
         let folder = corpus.join(target);
@@ -139,6 +141,60 @@ fn term_messages() -> Vec<Seed> {
         ("not_utf8", b"\x0a\x03\x1a\x01\xff"),
         ("cut_short", b"\x0a\x12\x08\x03\x12\x06node-a\x1a\x02c2"),
     ])
+}
+
+/// The first byte says which: 0 Create, 1 KeepAlive, Get and Events, 2 Close, 3 Latch.
+fn latch_requests() -> Vec<Seed> {
+    seeds(&[
+        ("create", b"\x00\x0a\x0c\x0a\x0a\x0a\x04cron\x12\x02ns\x12\x05\x08\x1e\x10\x80\x01"),
+        (
+            "create_timeout_negative",
+            b"\x00\x12\x16\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        ),
+        ("create_timeout_in_pieces", b"\x00\x12\x02\x08\x1e\x12\x02\x10\x05\x12\x00"),
+        ("create_nanos_too_wide", b"\x00\x12\x06\x10\x81\x80\x80\x80\x70"),
+        (
+            "keep_alive",
+            b"\x01\x0a\x1a\x0a\x06\x0a\x04cron\x10\x07\x18\x09\x20\x63\x2a\x04\x08\x02\x10\x05\x2a\x02\x08\x04\x30\x01",
+        ),
+        (
+            "header_in_pieces",
+            b"\x01\x0a\x08\x0a\x06\x0a\x04cron\x0a\x06\x2a\x04\x08\x02\x10\x05\x0a\x08\x0a\x02\x12\x00\x2a\x02\x08\x04",
+        ),
+        ("header_empty", b"\x01\x0a\x00"),
+        ("stream_empty", b"\x01\x0a\x02\x2a\x00"),
+        ("stream_with_a_wrong_wire_type", b"\x01\x0a\x04\x2a\x02\x0a\x00"),
+        ("name_not_utf8", b"\x01\x0a\x05\x0a\x03\x0a\x01\xff"),
+        ("close_and_delete", b"\x02\x0a\x08\x0a\x06\x0a\x04cron\x10\x01"),
+        ("delete_is_any_number", b"\x02\x10\x80\x02"),
+        ("latch", b"\x03\x0a\x0c\x0a\x06\x0a\x04cron\x10\x07\x18\x01\x12\x06node-a"),
+        ("participant_not_utf8", b"\x03\x12\x01\xff"),
+        ("cut_short", b"\x03\x0a\x0c\x0a\x06\x0a\x04cron\x10\x07"),
+    ])
+}
+
+fn latch_replies() -> Vec<Seed> {
+    seeds(&[
+        (
+            "latch",
+            b"\x0a\x08\x08\x07\x10\x07\x18\x01\x20\x63\x12\x12\x08\x03\x12\x06node-a\x1a\x06node-a",
+        ),
+        ("latch_empty", b"\x0a\x02\x08\x07\x12\x00"),
+        ("error", b"\x0a\x08\x08\x07\x30\x01\x42\x02no\x12\x00"),
+        ("open_stream", b"\x0a\x0a\x08\x07\x10\x02\x18\x01\x20\x63\x38\x01"),
+        ("close_stream", b"\x0a\x0a\x08\x07\x10\x02\x18\x04\x20\x64\x38\x02"),
+        (
+            "event",
+            b"\x0a\x08\x08\x07\x10\x02\x18\x02\x20\x64\x1a\x0c\x08\x03\x12\x01a\x1a\x01a\x1a\x02c2",
+        ),
+        ("header_empty", b"\x0a\x00"),
+    ])
+}
+
+/// The same after a byte that chooses the message.
+fn after(which: u8, seeds: Vec<Seed>) -> Vec<Seed> {
+    let after = |(name, bytes): Seed| (name, [&[which], &bytes[..]].concat());
+    seeds.into_iter().map(after).collect()
 }
 
 /// Whole conversations. The byte before each chooses the pieces.

@@ -10,6 +10,8 @@ use std::fmt::Debug;
 
 use prost::Message;
 use tenure::internals as ours;
+use tenure_schema::atomix::headers::{ResponseHeader, ResponseStatus, ResponseType};
+use tenure_schema::atomix::leader;
 use tenure_schema::atomix::runtime::election::v1 as theirs;
 use tenure_schema::atomix::runtime::v1::PrimitiveId;
 use tenure_schema::tenure::v1 as own;
@@ -23,7 +25,7 @@ pub mod connection;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets for decoders.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("frame", frame),
     ("envelope", envelope),
     ("named_request", named_request),
@@ -31,6 +33,8 @@ pub const TARGETS: [Target; 7] = [
     ("create_request", create_request),
     ("term_message", term_message),
     ("tenure_v1", tenure_v1),
+    ("latch_request", latch_request),
+    ("latch_reply", latch_reply),
 ];
 
 /// The header of a frame, and the frames that we write.
@@ -213,3 +217,65 @@ const TENURE_V1: &[(&str, Again)] = &[
     ("DeleteRequest", again::<own::DeleteRequest>),
     ("DeleteResponse", again::<own::DeleteResponse>),
 ];
+
+/// What the latch is asked: the first byte says which message it is.
+pub fn latch_request(data: &[u8]) {
+    let Some((&which, raw)) = data.split_first() else { return };
+    let which = usize::from(which) % LATCH_REQUESTS.len();
+    let ((name, ours), (known, theirs)) = (ours::LATCH_REQUESTS[which], LATCH_REQUESTS[which]);
+    assert_eq!(name, known, "the two lists have one order");
+    assert_eq!(ours(raw).ok(), theirs(raw), "{name}");
+}
+
+/// prost's, in the order of ours. Get's and Events' are KeepAlive's.
+const LATCH_REQUESTS: &[(&str, Again)] = &[
+    ("CreateRequest", again::<leader::CreateRequest>),
+    ("KeepAliveRequest", again::<leader::KeepAliveRequest>),
+    ("CloseRequest", again::<leader::CloseRequest>),
+    ("LatchRequest", again::<leader::LatchRequest>),
+];
+
+/// What the latch answers. We have no reader of it: prost reads, and both write what it read.
+pub fn latch_reply(data: &[u8]) {
+    if let Ok(mut theirs) = leader::GetResponse::decode(data)
+        && let Some(facts) = latch_facts(&mut theirs.header, theirs.latch.as_ref())
+    {
+        assert_eq!(ours::encode_latch_reply(&facts, false), theirs.encode_to_vec());
+    }
+    if let Ok(mut theirs) = leader::EventResponse::decode(data)
+        && theirs.r#type == 0
+        && let Some(facts) = latch_facts(&mut theirs.header, theirs.latch.as_ref())
+    {
+        assert_eq!(ours::encode_latch_reply(&facts, true), theirs.encode_to_vec());
+    }
+}
+
+/// As we would say it, unless we never would. The header is always there.
+fn latch_facts(
+    header: &mut Option<ResponseHeader>,
+    latch: Option<&leader::Latch>,
+) -> Option<ours::LatchReplyFacts> {
+    let header = header.get_or_insert_default();
+    header.leader.clear();
+    let message = header.message.clone();
+    let failure = match ResponseStatus::try_from(header.status) {
+        Ok(ResponseStatus::Ok) if message.is_empty() => None,
+        Ok(ResponseStatus::Error) => Some(message),
+        _ => return None,
+    };
+    let opens = match ResponseType::try_from(header.r#type) {
+        Ok(ResponseType::Response) => None,
+        Ok(ResponseType::OpenStream) => Some(true),
+        Ok(ResponseType::CloseStream) => Some(false),
+        Err(_) => return None,
+    };
+    Some(ours::LatchReplyFacts {
+        session_id: header.session_id,
+        stream_id: header.stream_id,
+        response_id: header.response_id,
+        index: header.index,
+        opens,
+        failure,
+        latch: latch.map(|it| (it.id, it.leader.clone(), it.participants.clone())),
+    })
+}

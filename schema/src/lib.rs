@@ -4,6 +4,8 @@
 
 include!(concat!(env!("OUT_DIR"), "/_all.rs"));
 
+pub use prost_types::Duration;
+
 /// What the `ttrpc` crate's own generator makes of the v1 election services. Tests hold the server
 /// to its clients.
 #[cfg(feature = "ttrpc-client")]

@@ -1,7 +1,6 @@
 //! The transcripts in `testdata/`, each a conversation with elections that a person can review.
 //!
-//! A line that begins with `>` is a command, the line below it the answer; `#` is a comment.
-//! `TENURE_REWRITE=1 cargo test --lib election` writes the answers anew: review the difference.
+//! `transcript` says how to read and rewrite them.
 //!
 //! ```text
 //! > s1 enter c1 [pass | take-over]    s1 is a connection's session, o1 an owned one (never both)
@@ -28,7 +27,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
@@ -38,29 +36,11 @@ use super::{
 use crate::error::{Code, Error};
 use crate::id::{Holder, SessionId, SessionKind};
 use crate::limits::Limits;
+use crate::transcript;
 
 #[test]
 fn transcripts_hold() {
-    let rewrite = std::env::var_os("TENURE_REWRITE").is_some_and(|value| value == "1");
-    let mut differences = String::new();
-    for path in transcripts() {
-        let written = std::fs::read_to_string(&path).unwrap();
-        let played = play(&written);
-        if rewrite {
-            std::fs::write(&path, played).unwrap();
-        } else {
-            differences += &difference(&path, &written, &played);
-        }
-    }
-    assert!(differences.is_empty(), "- as written, + as played:\n{differences}");
-}
-
-#[test]
-fn a_difference_shows_both_sides_and_where() {
-    let path = Path::new("x.txt");
-    assert_eq!(difference(path, "a\nb\nc\n", "a\nb\nc\n"), "");
-    assert_eq!(difference(path, "a\nb\nc\n", "a\nd\nc\n"), "x.txt:2\n  - b\n  + d\n");
-    assert_eq!(difference(path, "a\nc\n", "a\nb\nc\n"), "x.txt:2\n  + b\n");
+    transcript::hold("election/testdata", Stage::play);
 }
 
 #[test]
@@ -80,47 +60,6 @@ fn debug_shows_who_holds_what() {
         "Term { number: 1, revision: 2, \
          participants: {\"c1\": session 1, \"c2\": session 2}, reason: Entered }"
     );
-}
-
-fn transcripts() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/election/testdata");
-    let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty(), "no transcripts in {}", folder.display());
-    paths
-}
-
-/// The transcript with each command's true answer below it.
-fn play(written: &str) -> String {
-    let mut stage = Stage::default();
-    let mut played = String::new();
-    for line in written.lines() {
-        if let Some(command) = line.strip_prefix("> ") {
-            writeln!(played, "{line}\n{}", stage.play(command)).unwrap();
-        } else if line.is_empty() || line.starts_with('#') {
-            writeln!(played, "{line}").unwrap();
-        }
-    }
-    played
-}
-
-fn difference(path: &Path, written: &str, played: &str) -> String {
-    let (mut old, mut new): (Vec<_>, Vec<_>) =
-        (written.lines().collect(), played.lines().collect());
-    while let (Some(a), Some(b)) = (old.last(), new.last())
-        && a == b
-    {
-        old.pop();
-        new.pop();
-    }
-    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    if same == old.len() && same == new.len() {
-        return String::new();
-    }
-    let mut text = format!("{}:{}\n", path.display(), same + 1);
-    old[same..].iter().for_each(|line| writeln!(text, "  - {line}").unwrap());
-    new[same..].iter().for_each(|line| writeln!(text, "  + {line}").unwrap());
-    text
 }
 
 /// Some elections, and what a shard would do around the rules.

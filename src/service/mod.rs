@@ -7,6 +7,8 @@
 mod cache;
 mod election_v1;
 mod elections_v1;
+#[allow(dead_code, reason = "the service that comes next uses it")]
+mod latch;
 mod names;
 #[cfg(test)]
 pub(crate) mod probe;

@@ -24,6 +24,7 @@ pub(crate) mod election_v1;
 pub(crate) mod envelope;
 pub(crate) mod field;
 pub(crate) mod frame;
+pub(crate) mod latch;
 mod malformed;
 pub(crate) mod message;
 pub(crate) mod put;
