@@ -100,6 +100,16 @@ pub enum Error {
         /// What kind of change was seen.
         reason: &'static str,
     },
+    /// A candidate that was asked for by name does not stand.
+    #[error("{candidate:?} does not stand in {election:?}; {standing}")]
+    UnknownCandidate {
+        /// The candidate.
+        candidate: Box<str>,
+        /// The election.
+        election: Box<str>,
+        /// Who does, in words.
+        standing: String,
+    },
     /// The session has ended and stays ended.
     #[error("session ended: {reason}; open a new one")]
     SessionEnded {
@@ -113,7 +123,7 @@ pub enum Error {
         session: Option<SessionId>,
     },
     /// The session was resumed on another connection, and is that one's now.
-    #[error("the session is no longer attached to this connection; resume it here with its key")]
+    #[error("the session is not attached to this connection; resume it here with its key")]
     NotAttached,
     /// A session of one engine was used with another.
     #[error("the session belongs to another engine; open one on this engine")]
@@ -159,7 +169,7 @@ impl Error {
             Error::InvalidName { .. }
             | Error::Undecodable { .. }
             | Error::InvalidSetting { .. } => Code::InvalidArgument,
-            Error::UnknownSession { .. } => Code::NotFound,
+            Error::UnknownSession { .. } | Error::UnknownCandidate { .. } => Code::NotFound,
             Error::CandidateTaken { .. } => Code::AlreadyExists,
             Error::NotYours { .. } | Error::NotAttached => Code::PermissionDenied,
             Error::LimitReached { .. } | Error::TermExhausted => Code::ResourceExhausted,

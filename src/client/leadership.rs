@@ -11,7 +11,6 @@ use super::connection::Connection;
 use super::election::{Election, observe};
 use super::session::{Session, Shared};
 use super::{ClientError, ElectionState};
-use crate::clock::Moment;
 
 /// Why a leadership has ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,10 +178,6 @@ impl Leadership {
     pub fn resign(self) -> Result<(), ClientError> {
         self.fate.end(Lost::TermEnded { present: self.term });
         self.session.election(&self.election).resign(&self.candidate, self.term)
-    }
-
-    pub(super) fn deadline(&self) -> Moment {
-        self.session.shared().deadline()
     }
 }
 

@@ -80,6 +80,9 @@ pub(super) struct Shared {
     changed: Condvar,
 }
 
+/// Terms that one renewal releases; a request has a bound.
+const RELEASED_AT_A_TIME: usize = 64;
+
 /// A deadline that has passed for ever.
 const LOST: u64 = 0;
 
@@ -331,7 +334,11 @@ impl Shared {
     }
 
     fn renew(&self, link: &Connection) -> Result<(), ClientError> {
-        let released = std::mem::take(&mut self.state().released);
+        let released = {
+            let mut state = self.state();
+            let most = state.released.len().min(RELEASED_AT_A_TIME);
+            state.released.drain(..most).collect()
+        };
         let request = wire::KeepAliveRequest { session: self.id, released };
         // An answer that comes later than the next renewal is due is as bad as none.
         let patience = (self.ttl / 3).min(self.options.patience);

@@ -137,6 +137,21 @@ impl ServerBuilder {
             linger: LINGER,
             idle: self.connection_idle,
             cache_rules: Arc::from(self.cache_rules.as_slice()),
+            told: self.told(),
         }
+    }
+
+    /// The settings as clients are told of them, by the names of their flags.
+    fn told(&self) -> Arc<[(&'static str, String)]> {
+        let time = |time: Duration| format!("{time:?}");
+        Arc::from([
+            ("reactors", self.reactor_count().to_string()),
+            ("busy-poll", time(self.settings.busy_poll)),
+            ("disconnect-grace", time(self.settings.disconnect_grace)),
+            ("connection-idle", time(self.connection_idle.unwrap_or_default())),
+            ("silence", time(self.settings.silence)),
+            ("frame-time", time(self.frame_time)),
+            ("stall-time", time(self.stall_time)),
+        ])
     }
 }

@@ -1,7 +1,7 @@
 //! `atomix.runtime.election.v1.LeaderElection`: the election itself. Its Create and Close are those of
 //! `LeaderElections`, which older clients look for here.
 
-use super::{Answer, Body, Caller, NO_TERM, ReplyTo, Shape, opened};
+use super::{Answer, Body, Caller, NO_TERM, ReplyTo, Shape};
 use crate::election::Conflict;
 use crate::engine::Act;
 use crate::error::Error;
@@ -64,7 +64,7 @@ impl Caller {
         let candidate = self.checked(request.candidate)?;
         let (sink, ticket) = to.claim()?;
         let election = self.names.find_or_make(request.name, &self.engine)?;
-        let session = opened(&mut self.session, &self.engine)?;
+        let session = self.sessions.unnamed(&self.engine)?;
         let conflict = Conflict::PassFromConnection;
         election.submit(Act::enter(candidate, session, conflict), sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
@@ -82,7 +82,7 @@ impl Caller {
             return Ok(Answer::Now(NO_TERM));
         };
         let (sink, ticket) = to.claim()?;
-        let session = opened(&mut self.session, &self.engine)?;
+        let session = self.sessions.unnamed(&self.engine)?;
         election.submit(Act::Withdraw { candidate, session }, sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
     }

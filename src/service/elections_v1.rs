@@ -51,7 +51,9 @@ impl Caller {
         let Some(election) = self.names.find(request.name, &self.engine)? else {
             return Ok(Answer::Now(EMPTY));
         };
-        let Some(session) = &self.session else { return Ok(Answer::Closed(election.clone())) };
+        let Some(session) = self.sessions.unnamed_if_any() else {
+            return Ok(Answer::Closed(election.clone()));
+        };
         let (sink, ticket) = to.claim_to_end();
         election.submit(Act::Leave { session }, sink, ticket);
         Ok(Answer::Later(Shape::Closed(election.clone())))

@@ -4,6 +4,7 @@
 //! [`Caller`] for each connection and hands it calls; an [`Answer`] says what to send, or what will
 //! come through the sink.
 
+mod acting;
 mod cache;
 mod election_v1;
 mod elections_v1;
@@ -13,6 +14,7 @@ mod names;
 #[cfg(test)]
 pub(crate) mod probe;
 mod task;
+mod tenure_v1;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use crossbeam::atomic::AtomicCell;
 pub use self::cache::CacheRule;
 pub(crate) use self::task::{Step, Task};
 
+use self::acting::Sessions;
 use self::elections_v1::Creation;
 use self::names::Names;
 use crate::election::Term;
@@ -36,15 +39,14 @@ static CONNECTIONS: AtomicCell<u64> = AtomicCell::new(0);
 pub(crate) struct Caller {
     engine: Engine,
     /// Which connection it is: never used again in this process.
-    #[allow(dead_code, reason = "the services that come next use it")]
     connection: u64,
     /// Whose it is, for people.
-    #[allow(dead_code, reason = "the services that come next use it")]
     peer: Box<str>,
-    /// Made by the first call that needs one.
-    session: Option<Session>,
+    sessions: Sessions,
     names: Names,
     rules: Arc<[CacheRule]>,
+    /// What a server tells of its settings, by the name of their flag.
+    settings: Arc<[(&'static str, String)]>,
 }
 
 /// One call, as a transport received it.
@@ -54,7 +56,6 @@ pub(crate) struct Call<'a> {
     pub(crate) method: &'a str,
     pub(crate) payload: &'a [u8],
     /// The request metadata [`SESSION`]: the key of the session to act for.
-    #[allow(dead_code, reason = "the services that come next use it")]
     pub(crate) session: Option<&'a str>,
 }
 
@@ -105,7 +106,6 @@ pub(crate) enum Answer<'c> {
     /// Done.
     Now(Body<'c>),
     /// Done, with this body.
-    #[allow(dead_code, reason = "the services that come next use it")]
     Bytes(Vec<u8>),
     /// Submitted: the sink will have the outcome, and the shape makes a body of it.
     Later(Shape),
@@ -115,10 +115,8 @@ pub(crate) enum Answer<'c> {
     /// A v1 watch. It has nothing to say before the first term.
     Watch(Follower),
     /// A unary call that is answered in its own time.
-    #[allow(dead_code, reason = "the services that come next use it")]
     Task(Box<dyn Task>),
     /// A stream of messages.
-    #[allow(dead_code, reason = "the services that come next use it")]
     Stream(Box<dyn Task>),
     /// Refused. Nothing was changed.
     Fail(Error),
@@ -203,15 +201,24 @@ impl Shape {
 
 impl Caller {
     /// A new connection of `peer`, as people would call it.
-    pub(crate) fn new(engine: Engine, peer: Box<str>, rules: Arc<[CacheRule]>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        peer: Box<str>,
+        rules: Arc<[CacheRule]>,
+        settings: Arc<[(&'static str, String)]>,
+    ) -> Self {
         let connection = CONNECTIONS.fetch_add(1) + 1;
-        Self { engine, connection, peer, session: None, names: Names::default(), rules }
+        let (sessions, names) = (Sessions::default(), Names::default());
+        Self { engine, connection, peer, sessions, names, rules, settings }
     }
 
     /// The method table.
     #[inline]
     pub(crate) fn call(&mut self, call: Call<'_>, to: ReplyTo<'_>) -> Answer<'_> {
-        let Call { service, method, payload, .. } = call;
+        let Call { service, method, payload, session } = call;
+        if let Err(error) = self.take_key(session) {
+            return Answer::Fail(error);
+        }
         let answer = match service {
             election_v1::SERVICE => match method {
                 "GetTerm" => self.get_term(payload),
@@ -231,6 +238,33 @@ impl Caller {
                 "Close" => self.close(payload, to),
                 _ => Err(unknown(service, method)),
             },
+            tenure_v1::elections::SERVICE => match method {
+                "Enter" => self.enter_own(payload, to),
+                "Withdraw" => self.withdraw_own(payload, to),
+                "Anoint" => self.change_own(tenure_v1::elections::ANOINT, payload, to),
+                "Promote" => self.change_own(tenure_v1::elections::PROMOTE, payload, to),
+                "Demote" => self.change_own(tenure_v1::elections::DEMOTE, payload, to),
+                "Evict" => self.change_own(tenure_v1::elections::EVICT, payload, to),
+                "Observe" => self.observe(payload, to),
+                "List" => self.list_elections(payload),
+                "Describe" => self.describe(payload),
+                "History" => self.history(payload),
+                "Check" => self.check(payload),
+                "Delete" => self.delete(payload, to),
+                _ => Err(unknown(service, method)),
+            },
+            tenure_v1::sessions::SERVICE => match method {
+                "Open" => self.open(payload),
+                "KeepAlive" => self.keep_alive(payload),
+                "Close" => self.close_session(payload),
+                "List" => self.list_sessions(payload),
+                "End" => self.end_session(payload),
+                _ => Err(unknown(service, method)),
+            },
+            tenure_v1::connection::SERVICE => match method {
+                "Hello" => self.hello(payload),
+                _ => Err(unknown(service, method)),
+            },
             #[cfg(test)]
             probe::SERVICE => probe::answer(call, to),
             _ => Err(unknown(service, method)),
@@ -243,17 +277,11 @@ impl Caller {
         self.names.drop_heavy();
     }
 
-    /// Takes the session out, for whoever decides when it ends.
+    /// The connection has closed. Its explicit sessions live on or end as each of them chose; its own is
+    /// taken out, for whoever decides when it ends.
     pub(crate) fn take_session(&mut self) -> Option<Session> {
-        self.session.take()
-    }
-}
-
-/// The session that holds a connection's candidates.
-fn opened<'s>(slot: &'s mut Option<Session>, engine: &Engine) -> Result<&'s Session, Error> {
-    match slot {
-        Some(session) => Ok(session),
-        None => Ok(slot.insert(engine.connection_session()?)),
+        self.detach_all();
+        self.sessions.own.take()
     }
 }
 

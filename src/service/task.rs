@@ -37,7 +37,6 @@ pub(crate) trait Task: Send {
 
 /// What a poll came to.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the services that come next use it")]
 pub(crate) enum Step {
     /// Nothing to say before the ticket is called, or before this moment.
     Wait(Option<Moment>),

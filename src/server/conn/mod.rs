@@ -51,6 +51,8 @@ pub(crate) struct Terms {
     /// Without a request, before the connection is closed.
     pub(crate) idle: Option<Duration>,
     pub(crate) cache_rules: Arc<[CacheRule]>,
+    /// What clients are told of the settings.
+    pub(crate) told: Arc<[(&'static str, String)]>,
 }
 
 pub(crate) struct Conn {
@@ -101,7 +103,7 @@ impl Conn {
         Self {
             key,
             sink,
-            caller: Caller::new(engine, peer, terms.cache_rules.clone()),
+            caller: Caller::new(engine, peer, terms.cache_rules.clone(), terms.told.clone()),
             terms,
             bounds,
             phase: Phase::Fresh,

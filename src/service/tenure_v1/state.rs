@@ -1,0 +1,76 @@
+//! An election as Tenure's own services show it.
+
+use super::micros;
+use crate::election::{self, Metadata, Reason, Term};
+use crate::engine::Election;
+use crate::id::Holder;
+use crate::wire::tenure_v1::elections::{self as wire, cause};
+
+/// The state of `election` in `term`. Only the leader tells of itself: metadata of all who wait could
+/// be longer than a frame.
+pub(super) fn state(election: &Election, term: &Term, leader_only: bool) -> wire::State {
+    let mut standing = term.standing();
+    let leader = standing.next().map(|(name, holder)| candidate(term, name, holder, true));
+    let waiting = standing.filter(|_| !leader_only);
+    wire::State {
+        election: election.name().to_owned(),
+        term: term.number(),
+        revision: term.revision(),
+        leader,
+        candidates: waiting.map(|(name, holder)| candidate(term, name, holder, false)).collect(),
+        since_unix_micros: term.since_unix_micros(),
+        valid_after_micros: if term.is_vacant() { 0 } else { micros(election.valid_after()) },
+        change: (term.revision() > 0).then(|| change(&term.change())),
+    }
+}
+
+fn candidate(term: &Term, name: &str, holder: Holder, tells: bool) -> wire::Candidate {
+    wire::Candidate {
+        name: name.to_owned(),
+        session: holder.session.number(),
+        metadata: term.metadata_of(name).filter(|_| tells).map(metadata),
+    }
+}
+
+fn metadata(metadata: &Metadata) -> wire::Metadata {
+    let labels = metadata.labels().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    wire::Metadata { address: metadata.address().to_owned(), labels: labels.collect() }
+}
+
+pub(super) fn change(change: &election::Change) -> wire::Change {
+    wire::Change {
+        cause: cause(change.reason),
+        reason: change.note.clone().into(),
+        by: change.by.map_or(0, |by| by.number()),
+        at_unix_micros: change.at_unix_micros,
+    }
+}
+
+fn cause(reason: Reason) -> i32 {
+    match reason {
+        Reason::NeverChanged => cause::UNKNOWN,
+        Reason::Entered => cause::ENTERED,
+        Reason::Passed => cause::PASSED,
+        Reason::TakenOver => cause::TAKEN_OVER,
+        Reason::Withdrawn => cause::WITHDRAWN,
+        Reason::Anointed => cause::ANOINTED,
+        Reason::Promoted => cause::PROMOTED,
+        Reason::Demoted => cause::DEMOTED,
+        Reason::Evicted => cause::EVICTED,
+        Reason::SessionEnded | Reason::Closed => cause::CLOSED,
+        Reason::SessionExpired => cause::SESSION_EXPIRED,
+        Reason::Disconnected => cause::DISCONNECTED,
+        Reason::SessionRemoved => cause::SESSION_ENDED,
+        Reason::Deleted => cause::DELETED,
+    }
+}
+
+pub(super) fn reign(reign: election::Reign) -> wire::Reign {
+    wire::Reign {
+        term: reign.term,
+        leader: reign.leader.into(),
+        session: reign.session.number(),
+        began: Some(change(&reign.began)),
+        ended: reign.ended.as_ref().map(change),
+    }
+}
