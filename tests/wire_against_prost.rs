@@ -1,8 +1,13 @@
 //! Our decoders and prost's, side by side, on bytes that look like messages: the fuzz targets' checks,
 //! with inputs from proptest.
 
+use std::fs;
+use std::path::Path;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
+use tenure::internals;
 
 #[allow(unreachable_pub)] // it is a crate of its own too
 #[path = "../fuzz/src/lib.rs"]
@@ -22,6 +27,13 @@ const LATCH_EVENT: &[u8] =
 
 fn every_target(raw: &[u8]) {
     fuzz::TARGETS.iter().for_each(|(_, target)| target(raw));
+}
+
+/// The bytes as each message of `tenure.v1` in turn: that target's first byte chooses which.
+fn every_message_of_ours(raw: &[u8]) {
+    for which in 0..internals::TENURE_V1.len() {
+        fuzz::tenure_v1(&[&[which as u8], raw].concat());
+    }
 }
 
 /// Appends a field of this number and wire type, whose value is made of `value` or `inner`.
@@ -52,7 +64,8 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
 
 fn field(inner: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let layout = prop_oneof![1 => 0u64..8, 3 => Just(2), 1 => Just(0)];
-    (1u64..7, layout, any::<u64>(), 0u32..64, inner).prop_map(
+    let number = prop_oneof![4 => 1u64..7, 1 => 7u64..12];
+    (number, layout, any::<u64>(), 0u32..64, inner).prop_map(
         |(number, layout, value, shift, inner)| field_bytes(number, layout, value >> shift, &inner),
     )
 }
@@ -90,6 +103,29 @@ fn w4_group_depth() {
     }
 }
 
+/// The same for every message of ours, with groups in a message, and in one inside that.
+#[test]
+fn w4_group_depth_of_ours() {
+    for levels in 97..102 {
+        let nest = [vec![0x7b; levels], vec![0x7c; levels]].concat();
+        every_message_of_ours(&nest);
+        for (outer, inner) in (1..9).flat_map(|outer| (1..6).map(move |inner| (outer, inner))) {
+            every_message_of_ours(&field_bytes(outer, 2, 0, &nest));
+            every_message_of_ours(&field_bytes(outer, 2, 0, &field_bytes(inner, 2, 0, &nest)));
+        }
+    }
+}
+
+fn corpus_of_ours() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/tenure_v1");
+    let mut inputs: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    inputs.sort();
+    inputs
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -100,7 +136,14 @@ proptest! {
 
     #[test]
     fn w5_arbitrary_fields(raw in message(), mutations in mutations()) {
-        every_target(&mutated(raw, mutations));
+        let raw = mutated(raw, mutations);
+        every_target(&raw);
+        every_message_of_ours(&raw);
+    }
+
+    #[test]
+    fn mutated_messages_of_ours(raw in select(corpus_of_ours()), mutations in mutations()) {
+        fuzz::tenure_v1(&mutated(raw, mutations));
     }
 
     #[test]

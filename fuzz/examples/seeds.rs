@@ -5,8 +5,10 @@
 use std::path::Path;
 use std::{fs, io};
 
+use prost::Message;
 use tenure::internals as ours;
 use tenure_fuzz::connection::{call, frame};
+use tenure_schema::tenure::v1 as own;
 
 type Seed = (&'static str, Vec<u8>);
 
@@ -19,6 +21,7 @@ fn main() -> io::Result<()> {
         ("candidate_request", [candidate_requests(), any_message()].concat()),
         ("create_request", [create_requests(), any_message()].concat()),
         ("connection", connections()),
+        ("tenure_v1", [tenure_v1_messages(), after(0, any_message())].concat()),
         ("latch_request", [latch_requests(), after(0, any_message())].concat()),
         ("latch_reply", [latch_replies(), any_message()].concat()),
         ("term_message", [term_messages(), any_message()].concat()),
@@ -141,6 +144,120 @@ fn term_messages() -> Vec<Seed> {
         ("not_utf8", b"\x0a\x03\x1a\x01\xff"),
         ("cut_short", b"\x0a\x12\x08\x03\x12\x06node-a\x1a\x02c2"),
     ])
+}
+
+/// The first byte says which, in the order of the target's list.
+fn tenure_v1_messages() -> Vec<Seed> {
+    let state = state();
+    let change = state.change.clone();
+    let metadata = state.leader.clone().and_then(|leader| leader.metadata);
+    let hello = own::HelloResponse {
+        version: "0.1.0".into(),
+        server_id: "id".into(),
+        durable: true,
+        limits: Some(own::Limits { name_bytes: 512, candidates: 10_000, ..Default::default() }),
+        features: vec!["a".into(), String::new()],
+        settings: vec![own::Setting { name: "ttl".into(), value: "3s".into() }],
+        ..Default::default()
+    };
+    let enter = own::EnterRequest {
+        session: 7,
+        election: "cron".into(),
+        candidate: "node-a".into(),
+        metadata,
+        on_conflict: own::OnConflict::Wait.into(),
+        only_if_leads: true,
+    };
+    let keep_alive = own::KeepAliveRequest {
+        session: 7,
+        released: vec![own::Released { election: "cron".into(), term: 5 }, Default::default()],
+    };
+    let change_request = own::ChangeRequest {
+        election: "cron".into(),
+        candidate: "a".into(),
+        expected_term: Some(0),
+        reason: "why".into(),
+        ..Default::default()
+    };
+    let session =
+        own::Session { session: 7, kind: 3, peer: "1.2.3.4:5".into(), ..Default::default() };
+    let queue = vec![own::Standing { candidate: "a".into(), session: Some(session) }];
+    let reign = own::Reign {
+        term: 5,
+        leader: "a".into(),
+        began: change.clone(),
+        ended: change,
+        ..Default::default()
+    };
+    let reigns = vec![reign, own::Reign { term: 4, ..Default::default() }];
+    let written = [
+        ("hello", "HelloResponse", hello.encode_to_vec()),
+        ("enter", "EnterRequest", enter.encode_to_vec()),
+        ("keep_alive", "KeepAliveRequest", keep_alive.encode_to_vec()),
+        ("expected_term_0", "ChangeRequest", change_request.encode_to_vec()),
+        ("state", "State", state.encode_to_vec()),
+        (
+            "enter_reply",
+            "EnterResponse",
+            own::EnterResponse { state: Some(state.clone()), entered: true }.encode_to_vec(),
+        ),
+        (
+            "describe",
+            "DescribeResponse",
+            own::DescribeResponse { state: Some(state), queue }.encode_to_vec(),
+        ),
+        ("history", "HistoryResponse", own::HistoryResponse { reigns }.encode_to_vec()),
+    ];
+    let odd = [
+        ("cut", "CheckResponse", &b"\x08\x01\x1a\x09abc"[..]),
+        (
+            "map_entry_without_value",
+            "EnterRequest",
+            b"\x22\x0c\x12\x03\x0a\x01k\x12\x03\x12\x01v\x12\x00",
+        ),
+        ("map_key_twice", "EnterRequest", b"\x22\x0d\x12\x03\x0a\x01k\x12\x06\x12\x01v\x0a\x01k"),
+        ("map_out_of_order", "Metadata", b"\x12\x03\x0a\x01b\x12\x03\x0a\x01a"),
+        ("merged_metadata", "EnterRequest", b"\x22\x03\x0a\x01x\x22\x08\x12\x06\x0a\x01k\x12\x01v"),
+        (
+            "negative_enum",
+            "OpenRequest",
+            b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x1a\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        ),
+        ("not_utf8", "DeleteRequest", b"\x0a\x02\xff\xfe"),
+        ("wide_u32", "ListRequest", b"\x08\x85\x80\x80\x80\x80\x20"),
+    ];
+    let odd = odd.map(|(name, message, bytes)| (name, message, bytes.to_vec()));
+    let numbered = |(name, message, bytes): (_, _, Vec<u8>)| {
+        let which = ours::TENURE_V1.iter().position(|(known, _)| *known == message);
+        let which = which.expect("it is one of ours") as u8;
+        (name, [&[which], &bytes[..]].concat())
+    };
+    written.into_iter().chain(odd).map(numbered).collect()
+}
+
+/// A state with everything in it.
+fn state() -> own::State {
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let labels = [label("rack", "7"), label("zone", "a")].into();
+    let metadata = own::Metadata { address: "10.0.0.1:80".into(), labels };
+    let leader = own::Candidate { name: "node-a".into(), session: 7, metadata: Some(metadata) };
+    let waits = own::Candidate { name: "b".into(), ..Default::default() };
+    let change = own::Change {
+        cause: own::Cause::Anointed.into(),
+        reason: "rolling".into(),
+        by: 9,
+        at_unix_micros: 1_700_000_000_000_000,
+    };
+    own::State {
+        election: "cron".into(),
+        term: 5,
+        revision: 9,
+        leader: Some(leader.clone()),
+        candidates: vec![leader, waits],
+        since_unix_micros: 17,
+        valid_after_micros: 250,
+        change: Some(change),
+    }
 }
 
 /// The first byte says which: 0 Create, 1 KeepAlive, Get and Events, 2 Close, 3 Latch.

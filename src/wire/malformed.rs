@@ -63,6 +63,15 @@ impl Malformed {
         Self { parent, ..self }
     }
 
+    /// The same fault, in the nested message `parent` unless it is known to be in one deeper.
+    #[cold]
+    pub(crate) fn within(self, parent: &'static str) -> Self {
+        match self.parent {
+            "" => self.inside(parent),
+            _ => self,
+        }
+    }
+
     /// As the engine's error, of the message with this full protobuf name.
     pub(crate) fn of(self, message: &'static str) -> Error {
         Error::Undecodable { message, why: self.to_string() }

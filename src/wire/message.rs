@@ -12,6 +12,10 @@ use super::put;
 
 /// A message whose fields are listed.
 pub(crate) trait Message: Default {
+    /// Its fields as they are listed, to be held against the schema: name, type and number.
+    #[cfg(test)]
+    const FIELDS: &'static [(&'static str, &'static str, u32)];
+
     /// Takes in more of its fields.
     fn merge(&mut self, fields: Fields<'_>) -> Result<(), Malformed>;
 
@@ -165,7 +169,8 @@ impl<M: Message> FieldValue for Option<M> {
         value: Value<'_>,
         name: &'static str,
     ) -> Result<(), Malformed> {
-        self.get_or_insert_default().merge(around.inside(value, name)?)
+        let fields = around.inside(value, name)?;
+        self.get_or_insert_default().merge(fields).map_err(|malformed| malformed.within(name))
     }
 
     fn put(&self, out: &mut Vec<u8>, number: u32) {
@@ -181,7 +186,7 @@ impl<M: Message> FieldValue for Vec<M> {
         name: &'static str,
     ) -> Result<(), Malformed> {
         let mut message = M::default();
-        message.merge(around.inside(value, name)?)?;
+        message.merge(around.inside(value, name)?).map_err(|malformed| malformed.within(name))?;
         self.push(message);
         Ok(())
     }
@@ -200,7 +205,7 @@ impl FieldValue for BTreeMap<String, String> {
         name: &'static str,
     ) -> Result<(), Malformed> {
         let mut entry = MapEntry::default();
-        entry.merge(around.inside(value, name)?)?;
+        entry.merge(around.inside(value, name)?).map_err(|malformed| malformed.within(name))?;
         self.insert(entry.key, entry.value);
         Ok(())
     }
@@ -228,6 +233,10 @@ macro_rules! message {
         }
 
         impl $crate::wire::message::Message for $name {
+            #[cfg(test)]
+            const FIELDS: &'static [(&'static str, &'static str, u32)] =
+                &[$((stringify!($field), stringify!($type), $number),)*];
+
             #[allow(unused_mut, unused_variables, reason = "for a message without fields")]
             fn merge(
                 &mut self,

@@ -3,3 +3,6 @@
 pub(crate) mod connection;
 pub(crate) mod elections;
 pub(crate) mod sessions;
+
+#[cfg(test)]
+mod tests;
