@@ -53,6 +53,7 @@
 
 // Ground: used by all, uses nothing of ours.
 mod clock;
+mod elector;
 mod error;
 mod id;
 mod limits;
@@ -85,6 +86,7 @@ pub mod testkit;
 
 pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Change, Metadata, Reason, Reign, Term, Verdict};
+pub use crate::elector::{Elector, Leads};
 pub use crate::engine::{
     Election, Engine, EngineBuilder, EnterOptions, Failover, Leadership, Lost, Observer, Session,
     SessionInfo, SessionSettings, Watch,

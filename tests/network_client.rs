@@ -2,16 +2,21 @@
 
 mod support;
 
+use std::ops::ControlFlow;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use crossbeam::atomic::AtomicCell;
 use rustix::process::Signal;
 use support::proxy::{Proxy, Way};
 use support::{Server, eventually};
 use tenure::client::{
-    Address, ChangeByHand, Client, ClientError, EnterOptions, Leadership, Lost, OnConflict,
-    OnDisconnect, Options, Session, Verdict,
+    Address, ChangeByHand, Client, ClientError, Contender, EnterOptions, LatchListener,
+    LeaderLatch, Leadership, Lost, OnConflict, OnDisconnect, Options, Session, Verdict,
+    candidate_id,
 };
+use tenure::{Elector, Leads};
 
 fn open(address: &str, ttl: Duration, on_disconnect: OnDisconnect) -> Session {
     let address: Address = address.parse().unwrap();
@@ -275,4 +280,121 @@ fn w7_settings_out_of_range_are_told() {
     let ClientError::Refused { code: 8, message } = error else { panic!("{error:?}") };
     assert!(message.contains("metadata_bytes"), "{message}");
     assert!(session.election("jobs").lead("a").unwrap().is_valid());
+}
+
+fn contender(address: &str, candidate: &str) -> Contender {
+    Contender {
+        address: address.parse().unwrap(),
+        options: Options { ttl: Duration::from_secs(2), ..Options::default() },
+        enter: EnterOptions::default(),
+        election: "jobs".into(),
+        candidate: candidate.into(),
+    }
+}
+
+/// Work runs only while it leads, its place is given up when it has ended, and it contends again.
+#[test]
+fn work_is_cancelled_ends_and_is_won_again() {
+    let server = Server::start("");
+    let client = server.client();
+    let begun = Arc::new(AtomicCell::new(0));
+    let counted = begun.clone();
+    let works = contender(server.address(), "a");
+    let worker = thread::spawn(move || {
+        works.run_while_leader(|work| {
+            counted.store(work.term());
+            if work.term() == 3 {
+                return ControlFlow::Break("done");
+            }
+            assert!(work.wait_cancelled(support::PATIENCE), "never cancelled");
+            assert_eq!(work.leadership().election(), "jobs");
+            ControlFlow::Continue(())
+        })
+    });
+    for term in [1, 2] {
+        eventually("the work has begun", || begun.load() == term);
+        client.change(ChangeByHand::Evict, "jobs", "a", None, "").unwrap();
+    }
+    assert_eq!(worker.join().unwrap().unwrap(), "done");
+    let term = client.term("jobs").unwrap();
+    assert_eq!((term.number, term.leader), (3, None), "given up after the work");
+}
+
+/// It contends through a server that dies and comes back empty.
+#[test]
+fn a_contender_waits_for_its_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix://{}", folder.path().join("tenure").display());
+    let mut works = contender(&socket, "a");
+    works.options.patience = Duration::from_millis(200);
+    let led = Arc::new(AtomicCell::new(0_u64));
+    let counted = led.clone();
+    let worker = thread::spawn(move || {
+        works.run_while_leader(|work| {
+            if counted.fetch_add(1) == 1 {
+                return ControlFlow::Break(());
+            }
+            work.wait_cancelled(support::PATIENCE);
+            ControlFlow::Continue(())
+        })
+    });
+    let mut first = Server::start(&format!("--listen {socket}"));
+    eventually("it leads", || led.load() == 1);
+    first.process.signal(Signal::KILL);
+    first.process.wait();
+    let _second = Server::start(&format!("--listen {socket}"));
+    worker.join().unwrap().unwrap();
+    assert_eq!(led.load(), 2);
+}
+
+#[test]
+fn a_latch_rises_and_falls() {
+    struct Notes(mpsc::Sender<Option<u64>>);
+    impl LatchListener for Notes {
+        fn is_leader(&mut self, term: u64) {
+            self.0.send(Some(term)).unwrap();
+        }
+        fn not_leader(&mut self) {
+            self.0.send(None).unwrap();
+        }
+    }
+    let server = Server::start("");
+    let (to, heard) = mpsc::channel();
+    let first = LeaderLatch::start(contender(server.address(), "a"), Notes(to));
+    assert_eq!(first.await_leadership(support::PATIENCE), Some(1));
+    assert!(first.has_leadership());
+    let (to, others) = mpsc::channel();
+    let second = LeaderLatch::start(contender(server.address(), "b"), Notes(to));
+    eventually("the other one waits", || server.client().term("jobs").unwrap().has("b"));
+    assert!(!second.has_leadership());
+    drop(first);
+    assert_eq!(heard.iter().collect::<Vec<_>>(), [Some(1), None]);
+    assert_eq!(second.await_leadership(support::PATIENCE), Some(2));
+    drop(second);
+    assert_eq!(others.iter().collect::<Vec<_>>(), [Some(2), None]);
+    assert_eq!(server.client().term("jobs").unwrap().leader, None);
+}
+
+/// A program that leads moves from an embedded engine to a network by changing one line.
+#[test]
+fn one_program_for_both() {
+    fn program<E: Elector>(session: &E) -> u64 {
+        let leads = session.lead("jobs", "a").unwrap();
+        assert!(leads.is_valid() && leads.ensure(Duration::from_millis(1)));
+        let term = leads.term();
+        leads.resign().unwrap();
+        term
+    }
+    let engine = tenure::Engine::builder().open().unwrap();
+    assert_eq!(program(&engine.session().unwrap()), 1);
+    let server = Server::start("");
+    assert_eq!(program(&exclusive(server.address())), 1);
+    assert_eq!(server.client().term("jobs").unwrap().number, 1);
+}
+
+#[test]
+fn candidates_of_one_host_differ() {
+    let (one, two) = (candidate_id(), candidate_id());
+    assert_ne!(one, two);
+    assert!(one.contains(&format!("-{}-", std::process::id())), "{one}");
 }

@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("internals", &["election", "engine", "log", "server", "service", "shard", "wheel", "wire"]),
 ];
 
-const GROUND: &[&str] = &["id", "error", "limits", "clock", "sync", "transcript"];
+const GROUND: &[&str] = &["id", "error", "limits", "clock", "sync", "elector", "transcript"];
 
 /// The files that may name an atomic ordering; each opens with why it is right.
 const ORDERINGS: &[&str] =

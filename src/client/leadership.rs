@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::election::{Election, observe};
 use super::session::{Session, Shared};
 use super::{ClientError, ElectionState};
+use crate::elector::{Elector, Leads};
 
 /// Why a leadership has ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +117,11 @@ impl Leadership {
         &self.candidate
     }
 
+    /// The TTL of its session.
+    pub(super) fn ttl(&self) -> Duration {
+        self.session.ttl()
+    }
+
     /// The election it leads.
     pub fn election(&self) -> &str {
         &self.election
@@ -178,6 +184,31 @@ impl Leadership {
     pub fn resign(self) -> Result<(), ClientError> {
         self.fate.end(Lost::TermEnded { present: self.term });
         self.session.election(&self.election).resign(&self.candidate, self.term)
+    }
+}
+
+impl Leads for Leadership {
+    type Error = ClientError;
+
+    fn term(&self) -> u64 {
+        self.term()
+    }
+
+    fn remaining(&self) -> Duration {
+        self.remaining()
+    }
+
+    fn resign(self) -> Result<(), ClientError> {
+        self.resign()
+    }
+}
+
+impl Elector for Session {
+    type Leadership = Leadership;
+    type Error = ClientError;
+
+    fn lead(&self, election: &str, candidate: &str) -> Result<Leadership, ClientError> {
+        self.election(election).lead(candidate)
     }
 }
 

@@ -8,6 +8,7 @@
 mod address;
 mod admin;
 mod connection;
+mod contend;
 mod election;
 mod leadership;
 mod session;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use self::address::Address;
 pub use self::admin::Change as ChangeByHand;
+pub use self::contend::{Contender, LatchListener, LeaderLatch, Work, candidate_id};
 pub use self::election::{Election, ElectionStates, EnterOptions, OnConflict};
 pub use self::leadership::{Leadership, Lost};
 pub use self::session::{OnDisconnect, Options, Session};
@@ -95,6 +97,12 @@ impl ClientError {
             ClientError::Refused { code, .. } => *code == Code::Unavailable.number(),
             ClientError::SessionLost(_) | ClientError::NotStanding { .. } => false,
         }
+    }
+
+    /// True if contending again may do better: what is lost can be won again.
+    pub(crate) fn may_pass(&self) -> bool {
+        let is_lost = matches!(self, ClientError::SessionLost(_) | ClientError::NotStanding { .. });
+        is_lost || self.is_connection_lost()
     }
 
     pub(crate) fn is_timeout(&self) -> bool {

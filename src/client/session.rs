@@ -442,7 +442,7 @@ pub(super) fn margin(ttl: Duration) -> Duration {
 
 /// Full jitter: anything up to a bound that doubles with each failure, so that ten thousand clients of
 /// a server that comes back don't come at once.
-fn jitter(failures: u32) -> Duration {
+pub(super) fn jitter(failures: u32) -> Duration {
     const FIRST: Duration = Duration::from_millis(20);
     const LAST: Duration = Duration::from_secs(1);
     let bound = (FIRST * 2_u32.pow(failures.min(10))).min(LAST);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Election, Session};
 use crate::election::Term;
+use crate::elector::{Elector, Leads};
 use crate::error::{EndReason, Error};
 
 /// Proof that a candidate leads, in one term, for as long as [`is_valid`](Self::is_valid) says so.
@@ -131,6 +132,35 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 fn stands(term: &Term, candidate: &str) -> bool {
     term.participants().any(|it| it == candidate)
+}
+
+impl Leads for Leadership {
+    type Error = Error;
+
+    fn term(&self) -> u64 {
+        self.term()
+    }
+
+    fn remaining(&self) -> Duration {
+        self.remaining()
+    }
+
+    fn is_valid(&self) -> bool {
+        self.is_valid()
+    }
+
+    fn resign(self) -> Result<(), Error> {
+        self.resign()
+    }
+}
+
+impl Elector for Session {
+    type Leadership = Leadership;
+    type Error = Error;
+
+    fn lead(&self, election: &str, candidate: &str) -> Result<Leadership, Error> {
+        self.engine().election(election)?.lead(self, candidate)
+    }
 }
 
 impl Drop for Leadership {

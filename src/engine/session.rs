@@ -138,6 +138,10 @@ impl Session {
         Self::lasting(&self.engine, self.record.clone())
     }
 
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Its public id.
     pub fn id(&self) -> SessionId {
         self.record.id()
