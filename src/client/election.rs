@@ -154,6 +154,8 @@ impl Election {
             let Some(link) = self.link()? else { continue };
             match self.wait_on(&link, candidate, &mut goes_on) {
                 Ok(term) => return Ok(Leadership::new(self, candidate, term, link)),
+                // The caller's own time is up, which is nobody's fault.
+                Err(error) if error.is_timeout() => return Err(error),
                 Err(error) if error.is_connection_lost() => {
                     self.session.shared().blame(&link, &error);
                 }

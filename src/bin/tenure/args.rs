@@ -1,5 +1,6 @@
 //! The command line. The comments here are its `--help`.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,9 +14,16 @@ Exit codes:
    1  the server refused, or something failed; standard error says what
    2  the command line makes no sense
    3  nobody leads (term)
+   4  the term is stale (check)
+   5  the term is unknown to the server (check)
    6  can't reach the server, or the connection was lost
    7  the place was lost: somebody evicted the candidate (enter)
-  70  an internal fault";
+  70  an internal fault
+run passes the command's own code through (128 + n if signal n ended it); its own are
+  64  the lead was lost, with --once
+  65  not won within --wait
+  66  the command could not be started
+  69  the server refused";
 
 /// Leader election as fast as an atomic load.
 #[derive(Debug, Parser)]
@@ -40,6 +48,74 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     #[command(flatten)]
     Ask(Ask),
+    /// Run a command only while leading; contend for the lead until it has ended.
+    Run(Run),
+    /// See three candidates pass the lead on when one is killed, and when one is stopped. No setup.
+    Demo,
+    /// Becomes a command that ends with its parent. For `run`.
+    #[command(hide = true)]
+    Guard {
+        parent: i32,
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
+    /// Contends in the demo. For `demo`.
+    #[command(hide = true)]
+    DemoCandidate {
+        address: Address,
+        election: String,
+        name: String,
+        ttl_millis: u64,
+        failover: Failover,
+    },
+}
+
+/// What a closed connection means to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Failover {
+    /// Nothing: it leads until its deadline. Never two acting leaders.
+    Exclusive,
+    /// The end of its lead, at once: the shortest gap. Overlap is caught by the term alone.
+    Fast,
+}
+
+impl From<Failover> for tenure::client::OnDisconnect {
+    fn from(failover: Failover) -> Self {
+        match failover {
+            Failover::Exclusive => Self::Exclusive,
+            Failover::Fast => Self::Fast,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The election's name.
+    pub(crate) election: String,
+    /// The command and its arguments, after `--`. It finds TENURE_TERM, TENURE_ELECTION and
+    /// TENURE_CANDIDATE in its environment.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+    /// The candidate's name. [default: host, process id and something random]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) candidate: Option<String>,
+    /// How long the lead lasts without a word from this process: 500ms (fast: 100ms) to 24h.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time)]
+    pub(crate) ttl: Duration,
+    /// What a lost connection means.
+    #[arg(long, value_enum, default_value_t = Failover::Exclusive)]
+    pub(crate) failover: Failover,
+    /// Start the command again when it ends by itself, for as long as it leads.
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// End when the lead is lost, instead of contending again.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Give up if the lead is not won in this time. [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) wait: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) to: To,
 }
 
 /// What is asked of a server.
@@ -75,11 +151,87 @@ pub(crate) enum Ask {
         #[command(flatten)]
         on: OnElection,
     },
+    /// List the elections whose name begins with PREFIX.
+    List {
+        #[command(flatten)]
+        on: Prefix,
+    },
+    /// Tell all about an election: who leads since when and why, who waits, with their sessions.
+    Describe {
+        #[command(flatten)]
+        on: OnElection,
+    },
+    /// Print who led, newest first.
+    History {
+        #[command(flatten)]
+        on: OnElection,
+    },
+    /// Tell whether somebody leads in a term: exit 0 if so, 4 if it is stale, 5 if it is unknown.
+    Check {
+        #[command(flatten)]
+        on: OnTerm,
+    },
+    /// List the sessions.
+    Sessions {
+        #[command(flatten)]
+        to: To,
+    },
+    /// End somebody's session; its candidates leave.
+    EndSession {
+        #[command(flatten)]
+        on: SessionRemoval,
+    },
+    /// Delete an election: all leave, and no election starts at or below its term again.
+    Delete {
+        #[command(flatten)]
+        on: Removal,
+    },
     /// Print who leads now, and again after each change.
     Watch {
         #[command(flatten)]
         on: OnElection,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Prefix {
+    /// What the elections' names begin with.
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OnTerm {
+    /// The election's name.
+    pub(crate) election: String,
+    /// The term.
+    pub(crate) term: u64,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Removal {
+    /// The election's name.
+    pub(crate) election: String,
+    /// Why, for people.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SessionRemoval {
+    /// The session's public id.
+    pub(crate) session: u64,
+    /// Why, for people: its owner is told.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) to: To,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ use tenure::client::{Client, ClientError, TermView};
 
 use crate::Exit;
 use crate::args::{Ask, OnCandidate, OnElection, To};
-use crate::output;
+use crate::{output, tell};
 
 pub(crate) fn run(ask: &Ask) -> Result<Exit> {
     match ask {
@@ -23,10 +23,17 @@ pub(crate) fn run(ask: &Ask) -> Result<Exit> {
         Ask::Evict { on } => change(on, Client::evict),
         Ask::Term { on } => term(on),
         Ask::Watch { on } => watch(on),
+        Ask::List { on } => tell::list(on),
+        Ask::Describe { on } => tell::describe(on),
+        Ask::History { on } => tell::history(on),
+        Ask::Check { on } => tell::check(on),
+        Ask::Sessions { to } => tell::sessions(to),
+        Ask::EndSession { on } => tell::end_session(on),
+        Ask::Delete { on } => tell::delete(on),
     }
 }
 
-fn connect(to: &To) -> Result<Client> {
+pub(crate) fn connect(to: &To) -> Result<Client> {
     Ok(Client::connect(&to.server, to.connect_timeout)?)
 }
 

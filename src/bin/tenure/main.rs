@@ -2,9 +2,13 @@
 
 mod args;
 mod ask;
+mod demo;
 mod log;
 mod output;
+mod run;
 mod serve;
+mod supervise;
+mod tell;
 
 use std::process::ExitCode;
 
@@ -19,6 +23,8 @@ enum Exit {
     Ok = 0,
     Failed = 1,
     NobodyLeads = 3,
+    Stale = 4,
+    UnknownTerm = 5,
     Unreachable = 6,
     PlaceLost = 7,
     InternalFault = 70,
@@ -29,6 +35,16 @@ fn main() -> ExitCode {
     let done = match args.command {
         Command::Serve(serve) => serve::run(&serve).map(|()| Exit::Ok),
         Command::Ask(ask) => ask::run(&ask),
+        Command::Run(run) => return run::run(&run),
+        Command::Demo => demo::run().map(|()| Exit::Ok),
+        Command::Guard { parent, command } => {
+            let Err(error) = supervise::guard(parent, &command);
+            eprintln!("tenure: {error:#}");
+            return ExitCode::from(run::NOT_STARTED);
+        }
+        Command::DemoCandidate { address, election, name, ttl_millis, failover } => {
+            demo::candidate(&address, &election, &name, ttl_millis, failover).map(|()| Exit::Ok)
+        }
     };
     let exit = done.unwrap_or_else(|error| {
         eprintln!("tenure: {error:#}");
