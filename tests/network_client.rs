@@ -398,3 +398,42 @@ fn candidates_of_one_host_differ() {
     assert_ne!(one, two);
     assert!(one.contains(&format!("-{}-", std::process::id())), "{one}");
 }
+
+/// Who led without ever asking for proof lets go by itself: a successor does not wait for ever.
+#[test]
+fn who_never_knew_that_they_led_lets_go() {
+    let server = Server::start("");
+    let [a, b] = [(); 2].map(|()| exclusive(server.address()));
+    a.election("jobs").enter("a", &EnterOptions::default()).unwrap();
+    b.election("jobs").enter("b", &EnterOptions::default()).unwrap();
+    server.client().change(ChangeByHand::Anoint, "jobs", "b", None, "").unwrap();
+    assert_eq!(b.election("jobs").lead("b").unwrap().term(), 2);
+    assert!(a.lost().is_none(), "its session lives");
+}
+
+/// A term that was let go is not led again: it has to be won anew.
+#[test]
+fn a_term_that_was_let_go_is_won_anew() {
+    let server = Server::start("");
+    let a = exclusive(server.address());
+    let first = a.election("jobs").lead("a").unwrap();
+    drop(first);
+    let second = a.election("jobs").lead("a").unwrap();
+    assert_eq!((second.term(), second.is_valid()), (2, true));
+}
+
+/// Somebody else ends the leader's session: the next one waits until the former can't act any more.
+#[test]
+fn a_session_ended_by_somebody_else_is_waited_for() {
+    let server = Server::start("");
+    let [a, b] = [(); 2].map(|()| exclusive(server.address()));
+    let leads = a.election("jobs").lead("a").unwrap();
+    b.election("jobs").enter("b", &EnterOptions::default()).unwrap();
+    let client = server.client();
+    client.end_session(a.id(), "").unwrap();
+    let state = client.describe("jobs").unwrap().state;
+    assert_eq!(state.leader.unwrap().name, "b");
+    assert!(state.valid_after_micros > 0 || !leads.is_valid(), "two acting leaders");
+    let heir = b.election("jobs").lead("b").unwrap();
+    assert!(!leads.is_valid() && heir.is_valid());
+}

@@ -51,6 +51,10 @@ impl Election {
         Self { session, name: name.into() }
     }
 
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -153,6 +157,10 @@ impl Election {
             self.enter(candidate, options)?;
             let Some(link) = self.link()? else { continue };
             match self.wait_on(&link, candidate, &mut goes_on) {
+                // Let go, and still ours: it has to be won again, for a successor may count on that.
+                Ok(term) if !self.session.shared().hold(&self.name, term) => {
+                    self.resign(candidate, term)?;
+                }
                 Ok(term) => return Ok(Leadership::new(self, candidate, term, link)),
                 // The caller's own time is up, which is nobody's fault.
                 Err(error) if error.is_timeout() => return Err(error),
@@ -172,20 +180,11 @@ impl Election {
         goes_on: &mut impl FnMut() -> bool,
     ) -> Result<u64, ClientError> {
         let mut states = observe(link, &self.name, false)?;
-        let clock = &self.session.shared().clock;
-        // The term that it leads, once it does, and when it may act.
-        let mut due = None;
         loop {
-            if let Some((term, at)) = due
-                && at <= clock.now()
-            {
-                return Ok(term);
-            }
             if !goes_on() {
                 return Err(ClientError::TimedOut { what: format!("leading {}", self.name) });
             }
-            let rest = due.map_or(LOOK, |(_, at)| LOOK.min(at - clock.now()));
-            let state = match states.next_within(rest) {
+            let state = match states.next_within(LOOK) {
                 Some(Ok(state)) => state,
                 Some(Err(error)) if error.is_timeout() => continue,
                 Some(Err(error)) => return Err(error),
@@ -204,10 +203,10 @@ impl Election {
                     candidate: candidate.to_owned(),
                 });
             }
-            due = leads.then(|| {
-                let wait = Duration::from_micros(state.valid_after_micros);
-                (state.term, clock.now() + wait)
-            });
+            // Not counted down here: who has to let go may renew meanwhile. The server says when.
+            if leads && state.valid_after_micros == 0 {
+                return Ok(state.term);
+            }
         }
     }
 

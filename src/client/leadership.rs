@@ -85,7 +85,7 @@ impl Leadership {
     ) -> Self {
         let leads = Self {
             session: election.session().clone(),
-            election: election.name().into(),
+            election: election.shared_name(),
             candidate: candidate.into(),
             term,
             fate: Arc::default(),
@@ -270,7 +270,12 @@ impl Watch {
         while !self.fate.is_over.load() {
             match states.next_within(LOOK) {
                 Some(Ok(state)) => self.look_at(&state),
-                Some(Err(error)) if error.is_timeout() => {}
+                Some(Err(error)) if error.is_timeout() => {
+                    // The other way to learn it, should this one be stuck.
+                    if self.session.was_taken(&self.election, self.term) {
+                        self.fate.end(Lost::TermEnded { present: self.term + 1 });
+                    }
+                }
                 Some(Err(error)) => {
                     self.session.blame(link, &error);
                     break;

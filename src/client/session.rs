@@ -1,5 +1,6 @@
 //! A session with a server that keeps itself alive: one thread that renews, reconnects and resumes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -92,7 +93,33 @@ struct State {
     turn: u64,
     lost: Option<Lost>,
     released: Vec<wire::Released>,
+    /// Terms that the last renewal said were taken from this session, by election.
+    taken: HashMap<String, u64>,
+    /// Terms that somebody has proof of, by election.
+    held: Vec<(Arc<str>, u64)>,
+    /// The greatest term released, by election: no proof is given of it any more.
+    let_go: HashMap<String, u64>,
     is_closed: bool,
+}
+
+impl State {
+    /// What was taken without anybody here having proof of it is let go at once: who never knew that they
+    /// led can't be acting, and a successor would wait for that for ever.
+    fn take(&mut self, taken: HashMap<String, u64>) {
+        for (election, &term) in &taken {
+            let is_held = |it: &(Arc<str>, u64)| *it.0 == **election && it.1 <= term;
+            if !self.held.iter().any(is_held) {
+                self.release(election, term);
+            }
+        }
+        self.taken = taken;
+    }
+
+    fn release(&mut self, election: &str, term: u64) {
+        let known = self.let_go.entry(election.to_owned()).or_default();
+        *known = term.max(*known);
+        self.released.push(wire::Released { election: election.to_owned(), term });
+    }
 }
 
 /// Which server this is, and which life of it.
@@ -144,6 +171,9 @@ impl Session {
                 turn: 0,
                 lost: None,
                 released: Vec::new(),
+                taken: HashMap::new(),
+                held: Vec::new(),
+                let_go: HashMap::new(),
                 is_closed: false,
             }),
             changed: Condvar::new(),
@@ -268,12 +298,33 @@ impl Shared {
         }
     }
 
-    /// This side has stopped acting in this election's terms up to `term`. The server is told at once.
-    pub(super) fn release(&self, election: &str, term: u64) {
+    /// Takes note of a proof that is about to be given. False if the term has been let go already.
+    pub(super) fn hold(&self, election: &Arc<str>, term: u64) -> bool {
         let mut state = self.state();
-        state.released.push(wire::Released { election: election.to_owned(), term });
+        let may = state.let_go.get(&**election).is_none_or(|&let_go| let_go < term);
+        if may {
+            state.held.push((election.clone(), term));
+        }
+        may
+    }
+
+    /// This side has stopped acting in this election's terms up to `term`. The server is told at once.
+    pub(super) fn release(&self, election: &Arc<str>, term: u64) {
+        let mut state = self.state();
+        if let Some(at) = state.held.iter().position(|it| it.0 == *election && it.1 == term) {
+            state.held.swap_remove(at);
+        }
+        // Another proof of the same term is acted on still.
+        if !state.held.iter().any(|(name, held)| name == election && *held <= term) {
+            state.release(election, term);
+        }
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// True if a renewal said that this term was taken from the session.
+    pub(super) fn was_taken(&self, election: &str, term: u64) -> bool {
+        self.state().taken.get(election).is_some_and(|&taken| taken >= term)
     }
 
     /// A call on this connection failed. If the connection is to blame, another one is looked for.
@@ -344,11 +395,18 @@ impl Shared {
         let patience = (self.ttl / 3).min(self.options.patience);
         let renewed: Result<wire::KeepAliveResponse, _> =
             call(link, SESSIONS, "KeepAlive", &request, patience);
-        if renewed.is_err() {
-            // Said again with the next one: releasing twice is releasing once.
-            self.state().released.extend(request.released);
+        match renewed {
+            Ok(renewed) => {
+                let taken = renewed.lost.into_iter().map(|lost| (lost.election, lost.term));
+                self.state().take(taken.collect());
+                Ok(())
+            }
+            Err(error) => {
+                // Said again with the next one: releasing twice is releasing once.
+                self.state().released.extend(request.released);
+                Err(error)
+            }
         }
-        renewed.map(drop)
     }
 
     /// A new connection that the session is attached to: when that was asked for. `Err(None)` is to be

@@ -48,6 +48,7 @@ pub(crate) enum Work<'a> {
 /// How a session ended, for the elections that it leaves.
 #[derive(Clone)]
 pub(crate) struct SessionEnd {
+    pub(crate) member: Arc<Member>,
     pub(crate) why: Departure,
     pub(crate) by: Option<SessionId>,
     pub(crate) note: Box<str>,
@@ -55,7 +56,7 @@ pub(crate) struct SessionEnd {
 
 impl SessionEnd {
     /// How the session of `member`, which has ended, did.
-    pub(super) fn of(member: &Member) -> Self {
+    pub(super) fn of(member: Arc<Member>) -> Self {
         let itself = Some(member.holder.session);
         let (why, by, note) = match member.ended() {
             None | Some(EndReason::Closed) => (Departure::SessionEnded, itself, Box::default()),
@@ -63,7 +64,7 @@ impl SessionEnd {
             Some(EndReason::Expired) => (Departure::SessionExpired, None, Box::default()),
             Some(EndReason::Ended { note }) => (Departure::SessionRemoved, member.ended_by(), note),
         };
-        Self { why, by, note }
+        Self { member, why, by, note }
     }
 }
 

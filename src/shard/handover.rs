@@ -29,7 +29,7 @@ struct Former {
 impl Former {
     /// How long it may still act, as far as this server can tell.
     fn may_act_for(&self, now: Moment) -> Duration {
-        match self.member.lease.deadline() {
+        match self.member.may_act_until() {
             Some(deadline) if !self.has_let_go.load() => deadline - now,
             _ => Duration::ZERO,
         }

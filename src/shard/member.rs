@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::snapshot::Cell;
+use crate::clock::Moment;
 use crate::error::{EndReason, Error};
 use crate::id::{Holder, SessionId};
 use crate::lease::{Ending, Lease};
@@ -24,6 +25,8 @@ pub(crate) struct Member {
 struct Notice {
     by: Option<SessionId>,
     note: Box<str>,
+    /// Until when its holder may think that it lives.
+    deadline: Option<Moment>,
 }
 
 impl Member {
@@ -42,6 +45,16 @@ impl Member {
         self.notice.get().filter(|_| by_another)?.by
     }
 
+    /// Until when its holder may act, as far as this server can tell: its deadline, also if somebody
+    /// else has ended it without its knowing.
+    pub(super) fn may_act_until(&self) -> Option<Moment> {
+        match self.lease.ended() {
+            None => self.lease.deadline(),
+            Some(Ending::Ended) => self.notice.get()?.deadline,
+            Some(_) => None,
+        }
+    }
+
     /// An ending in words.
     pub(crate) fn reason(&self, ending: Ending) -> EndReason {
         match ending {
@@ -57,7 +70,8 @@ impl Member {
 
     /// Somebody is about to end it. Of several, the first one's words stay.
     pub(crate) fn give_notice(&self, by: Option<SessionId>, note: &str) {
-        let _said_before = self.notice.set(Notice { by, note: note.into() });
+        let deadline = self.lease.deadline();
+        let _said_before = self.notice.set(Notice { by, note: note.into(), deadline });
     }
 
     /// Refuses what is asked by a session that has ended.

@@ -18,7 +18,7 @@ use super::reply::{Outcome, Reply};
 use super::snapshot::{ByPlace, Cell};
 use super::turn::{self, Turn};
 use super::writer::Rules;
-use crate::election::{self, Command as Rule, Departed, Origin, Term};
+use crate::election::{self, Command as Rule, Departed, Departure, Origin, Term};
 use crate::error::Error;
 use crate::id::{SessionId, SessionKind};
 use crate::log::Log;
@@ -34,6 +34,8 @@ type Set<K> = HashSet<K, BuildHasherDefault<OwnKey>>;
 pub(super) struct State {
     shard: usize,
     turn: Turn,
+    /// The session that somebody else has ended, while it leaves.
+    removed: Option<Arc<Member>>,
     /// When the turn began to change something, by the wall clock.
     at: Option<u64>,
     /// Where each session stands. An entry lasts as long as its session, so that who enters and
@@ -117,7 +119,7 @@ impl State {
             }
             Work::SessionEnded(session) => {
                 let stands = self.standing.remove(&session)?;
-                let end = SessionEnd::of(&stands.member);
+                let end = SessionEnd::of(stands.member);
                 self.leave(session, end, stands.places.into_iter().collect(), reply, rules)
             }
             Work::Leave { session, end, places } => self.leave(session, end, places, reply, rules),
@@ -192,7 +194,7 @@ impl State {
         if matches!(rule, Rule::Delete) {
             rules.floor.fetch_max(now.number());
         }
-        if is_forced(rule) {
+        if is_forced(rule) || self.removed.is_some() {
             self.hand_over(cell, now, &next, rules);
         }
         match effect.departed {
@@ -230,12 +232,13 @@ impl State {
         if still_leads || !matches!(holder.kind, SessionKind::Exclusive | SessionKind::Fast) {
             return;
         }
-        let Some(stands) = self.standing.get(&holder.session) else { return };
-        self.turn.lose(cell, stands.member.clone(), now.number());
+        let standing = self.standing.get(&holder.session).map(|stands| &stands.member);
+        let Some(member) = standing.or(self.removed.as_ref()).cloned() else { return };
+        self.turn.lose(cell, member.clone(), now.number());
         if holder.kind == SessionKind::Fast {
             return;
         }
-        let (member, at) = (stands.member.clone(), rules.clock.now());
+        let at = rules.clock.now();
         let before = self.handovers.get(&ByPlace(cell.clone())).map(|it| &**it);
         let handover = Arc::new(Handover::from(before, member, now.number(), at));
         self.turn.hand_over(cell, handover.clone());
@@ -266,6 +269,8 @@ impl State {
         rules: &Rules,
     ) -> Option<Command<'static>> {
         let rule = Rule::Leave { session, why: end.why };
+        // Who was not asked may still act, as after any forced change.
+        self.removed = (end.why == Departure::SessionRemoved).then(|| end.member.clone());
         let at = self.at(rules);
         for place in places.drain(places.len().saturating_sub(LEAVE_STEP)..) {
             let now = place.0.newest();
@@ -273,6 +278,7 @@ impl State {
             let origin = Origin { at, by: end.by, note: &end.note, metadata: None };
             let _left = self.apply(&place.0, &now, &rule, &origin, None, rules);
         }
+        self.removed = None;
         let is_done = places.is_empty();
         (!is_done).then(|| Command { work: Work::Leave { session, end, places }, reply })
     }
