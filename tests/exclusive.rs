@@ -136,9 +136,9 @@ impl World {
         while self.now < end {
             self.step();
         }
-        for election in 0..ELECTIONS.len() {
+        for (election, name) in ELECTIONS.iter().enumerate() {
             let leaders = self.acting(election);
-            assert_eq!(leaders.len(), 1, "{} has a leader in calm weather", ELECTIONS[election]);
+            assert_eq!(leaders.len(), 1, "{name} has a leader in calm weather");
             let standing = self.elections[election].term().participants().len();
             assert_eq!(standing, CLIENTS, "everybody contends again");
         }
@@ -340,11 +340,9 @@ impl World {
             Answer::State { election, term, leads, stands, valid_after } => {
                 let known = client.let_go.get(&election).copied().unwrap_or_default();
                 match client.leads.get(&election) {
-                    Some(&(led, _)) if led != term || !leads => {
-                        // A later state. An older one, that was long on its way, tells nothing.
-                        if term > led || !stands {
-                            client.lose(election);
-                        }
+                    // A later state. An older one, that was long on its way, tells nothing.
+                    Some(&(led, _)) if term > led || (led == term && !leads) || !stands => {
+                        client.lose(election);
                     }
                     // Let go, and still its own: it has to be won again.
                     None if leads && term <= known => {
