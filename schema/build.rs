@@ -33,26 +33,40 @@ fn messages() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The election services' clients as the `ttrpc` crate makes them, with messages of their own.
+/// The services' clients as the `ttrpc` crate makes them, with messages of their own.
 #[cfg(feature = "ttrpc-client")]
 fn clients() -> Result<(), Box<dyn Error>> {
-    let folder = std::path::Path::new(&std::env::var("OUT_DIR")?).join("ttrpc");
-    std::fs::create_dir_all(&folder)?;
-    let files = [
+    let atomix = [
         "runtime/v1/runtime.proto",
         "runtime/election/v1/elections.proto",
         "runtime/election/v1/election.proto",
     ];
+    generate("ttrpc", &atomix)?;
+    // In a folder of their own: both packages have an `elections`.
+    let tenure =
+        ["tenure/v1/connection.proto", "tenure/v1/sessions.proto", "tenure/v1/elections.proto"];
+    generate("ttrpc_tenure", &tenure)
+}
+
+#[cfg(feature = "ttrpc-client")]
+fn generate(folder: &str, files: &[&str]) -> Result<(), Box<dyn Error>> {
+    let folder = std::path::Path::new(&std::env::var("OUT_DIR")?).join(folder);
+    std::fs::create_dir_all(&folder)?;
     ttrpc_codegen::Codegen::new()
         .out_dir(&folder)
         .include(ROOT)
-        .inputs(files.map(|file| format!("{ROOT}/{file}")))
+        .inputs(files.iter().map(|file| format!("{ROOT}/{file}")))
         .rust_protobuf()
         .customize(ttrpc_codegen::Customize { async_all: true, ..Default::default() })
         .run()?;
     // The generator's own list leaves out the services.
-    let modules = ["runtime", "election", "election_ttrpc", "elections", "elections_ttrpc"];
-    let list: String = modules.iter().map(|name| format!("pub mod {name};\n")).collect();
+    let mut list = String::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let name = entry?.file_name().into_string().unwrap_or_default();
+        if let Some(name) = name.strip_suffix(".rs").filter(|&name| name != "mod") {
+            list.push_str(&format!("pub mod {name};\n"));
+        }
+    }
     std::fs::write(folder.join("mod.rs"), list)?;
     Ok(())
 }

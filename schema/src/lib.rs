@@ -13,3 +13,10 @@ pub use prost_types::Duration;
 pub mod ttrpc_client {
     include!(concat!(env!("OUT_DIR"), "/ttrpc/mod.rs"));
 }
+
+/// The same of Tenure's own services.
+#[cfg(feature = "ttrpc-client")]
+#[allow(unreachable_pub, unused)]
+pub mod ttrpc_tenure {
+    include!(concat!(env!("OUT_DIR"), "/ttrpc_tenure/mod.rs"));
+}

@@ -132,13 +132,11 @@ impl Term {
     }
 
     /// Who stands, in order, each with what holds it.
-    #[allow(dead_code, reason = "for services that know sessions")]
     pub(crate) fn standing(&self) -> impl ExactSizeIterator<Item = (&str, Holder)> {
         self.roster.iter()
     }
 
     /// Who holds this candidate, if it stands.
-    #[allow(dead_code, reason = "for services that know sessions")]
     pub(crate) fn holder_of(&self, candidate: &str) -> Option<Holder> {
         self.roster.find(candidate).map(|(_, holder)| holder)
     }

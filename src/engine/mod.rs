@@ -23,7 +23,6 @@ pub use self::election::{Election, EnterOptions};
 pub use self::leadership::{Leadership, Lost};
 pub use self::observer::Observer;
 pub use self::record::SessionInfo;
-#[allow(unused_imports, reason = "for services that know explicit sessions")]
 pub(crate) use self::session::EndFollower;
 pub use self::session::{Failover, Session, SessionSettings};
 pub(crate) use self::watch::Follower;

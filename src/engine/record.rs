@@ -30,7 +30,6 @@ pub(super) struct Record {
 }
 
 struct Place {
-    #[allow(dead_code, reason = "for services that know explicit sessions")]
     connection: u64,
     peer: Box<str>,
 }
@@ -96,6 +95,11 @@ impl Record {
             self.heard.store(now);
         }
         Ok(())
+    }
+
+    /// Refuses if it has ended.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.member.ended().map_or(Ok(()), |reason| Err(Error::SessionEnded { reason }))
     }
 
     /// Moves it to a connection, unless it has ended.

@@ -228,7 +228,6 @@ impl Session {
     }
 }
 
-#[allow(dead_code, reason = "for services that know explicit sessions")]
 impl Session {
     /// Attaches it to a connection: a number that is unique in the process, and what to call it, such
     /// as its peer. The former connection no longer matters.

@@ -91,6 +91,18 @@ impl Engine {
         }
     }
 
+    /// Whether the session with this id lives.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    pub(crate) fn check_session(&self, id: SessionId) -> Result<(), Error> {
+        match self.inner.sessions.by_id(id) {
+            Some(Found::Live(record)) => record.check(),
+            Some(Found::Ended(reason)) => Err(Error::SessionEnded { reason }),
+            None => Err(Error::UnknownSession { session: Some(id) }),
+        }
+    }
+
     /// Stays the same for as long as the engine's data does: 32 hexadecimal digits.
     pub fn server_id(&self) -> &str {
         &self.inner.server_id

@@ -7,27 +7,43 @@ use super::Caller;
 use crate::engine::{Engine, Session};
 use crate::error::Error;
 use crate::id::{SessionId, SessionKey};
+use crate::service::SESSION;
+
+/// Attached sessions that are kept before it is worth looking for those that ended or moved on.
+const FEW: usize = 64;
 
 /// The sessions of one connection.
 #[derive(Default)]
 pub(super) struct Sessions {
     /// The connection's own, made by the first call that needs one.
     pub(super) own: Option<Session>,
-    /// Explicit ones that were opened or resumed here, by their ids. Some may have moved on since.
+    /// Explicit ones that were opened or resumed here, by their ids. Some may have ended or moved on
+    /// since: never more than those that have not, and some.
     attached: HashMap<SessionId, Session>,
+    /// So many are kept before they are swept.
+    room: usize,
     /// The one whose key the present call carries.
     pub(super) by_key: Option<Session>,
 }
 
 impl Sessions {
     /// For a request that can't name one: the session of its key, or the connection's own.
-    pub(super) fn unnamed(&mut self, engine: &Engine) -> Result<&Session, Error> {
+    pub(super) fn unnamed(
+        &mut self,
+        engine: &Engine,
+        (connection, peer): (u64, &str),
+    ) -> Result<&Session, Error> {
         if let Some(session) = &self.by_key {
             return Ok(session);
         }
         match &mut self.own {
             Some(session) => Ok(session),
-            slot => Ok(slot.insert(engine.connection_session()?)),
+            slot => {
+                let session = engine.connection_session()?;
+                // So that a listing shows whose it is.
+                session.attach(connection, peer)?;
+                Ok(slot.insert(session))
+            }
         }
     }
 
@@ -42,7 +58,10 @@ impl Caller {
     pub(super) fn acting(&mut self, id: u64) -> Result<Session, Error> {
         let session = match SessionId::new(id) {
             Some(id) => self.named(id)?,
-            None => self.sessions.unnamed(&self.engine)?.clone_handle(),
+            None => {
+                let here = (self.connection, &*self.peer);
+                self.sessions.unnamed(&self.engine, here)?.clone_handle()
+            }
         };
         session.renew()?;
         Ok(session)
@@ -54,19 +73,31 @@ impl Caller {
         if nobody { Ok(None) } else { self.acting(id).map(|session| Some(session.id())) }
     }
 
-    fn named(&self, id: SessionId) -> Result<Session, Error> {
-        let Sessions { own, attached, by_key } = &self.sessions;
-        if let Some(session) = attached.get(&id) {
-            let is_ours = session.is_attached_to(self.connection) || session.ended().is_some();
-            return if is_ours { Ok(session.clone_handle()) } else { Err(Error::NotAttached) };
+    /// As [`acting`](Self::acting), for a call that is about a session: none is made for it.
+    pub(super) fn acting_for_one(&mut self, id: u64) -> Result<Session, Error> {
+        if id == 0 && self.sessions.unnamed_if_any().is_none() {
+            let why = format!(
+                "this connection has none yet; give the id of one that is attached to it, or a key in \
+                 the metadata {SESSION}"
+            );
+            return Err(Error::InvalidSetting { setting: "session", why });
         }
-        if let Some(session) = own.iter().chain(by_key).find(|session| session.id() == id) {
+        self.acting(id)
+    }
+
+    fn named(&self, id: SessionId) -> Result<Session, Error> {
+        let Sessions { own, attached, by_key, .. } = &self.sessions;
+        // A key proves owning it, wherever it is attached.
+        let mut ours = own.iter().chain(by_key);
+        if let Some(session) = ours.find(|session| session.id() == id) {
             return Ok(session.clone_handle());
         }
-        // Somebody else's, or nobody's.
-        match self.engine.session_info(id) {
-            Some(_) => Err(Error::NotAttached),
-            None => Err(Error::UnknownSession { session: Some(id) }),
+        match attached.get(&id) {
+            Some(session) if session.is_attached_to(self.connection) => Ok(session.clone_handle()),
+            _ => {
+                self.engine.check_session(id)?;
+                Err(Error::NotAttached)
+            }
         }
     }
 
@@ -83,13 +114,18 @@ impl Caller {
     /// Attaches a session to this connection.
     pub(super) fn attach(&mut self, session: Session) -> Result<(), Error> {
         session.attach(self.connection, &self.peer)?;
-        self.sessions.attached.insert(session.id(), session);
+        let Sessions { attached, room, .. } = &mut self.sessions;
+        attached.insert(session.id(), session);
+        if attached.len() > FEW.max(*room) {
+            attached.retain(|_, it| it.ended().is_none() && it.is_attached_to(self.connection));
+            *room = 2 * attached.len();
+        }
         Ok(())
     }
 
-    /// It was closed here.
-    pub(super) fn forget(&mut self, id: SessionId) {
-        self.sessions.attached.remove(&id);
+    /// The connection's own session was closed here: the next call that needs one makes another.
+    pub(super) fn forget_own(&mut self, id: SessionId) {
+        self.sessions.own.take_if(|own| own.id() == id);
     }
 
     /// The connection has closed: what that means to each session is the session's choice.

@@ -64,7 +64,7 @@ impl Caller {
         let candidate = self.checked(request.candidate)?;
         let (sink, ticket) = to.claim()?;
         let election = self.names.find_or_make(request.name, &self.engine)?;
-        let session = self.sessions.unnamed(&self.engine)?;
+        let session = self.sessions.unnamed(&self.engine, (self.connection, &self.peer))?;
         let conflict = Conflict::PassFromConnection;
         election.submit(Act::enter(candidate, session, conflict), sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
@@ -82,7 +82,7 @@ impl Caller {
             return Ok(Answer::Now(NO_TERM));
         };
         let (sink, ticket) = to.claim()?;
-        let session = self.sessions.unnamed(&self.engine)?;
+        let session = self.sessions.unnamed(&self.engine, (self.connection, &self.peer))?;
         election.submit(Act::Withdraw { candidate, session }, sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
     }

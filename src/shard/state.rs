@@ -134,8 +134,10 @@ impl State {
         rules: &Rules,
     ) -> Outcome {
         let now = cell.newest();
-        if let Some(expected) = intent.expected.filter(|&expected| expected != now.number()) {
-            return Err(Error::TermMoved { expected, present: now.number() });
+        // As it reads: a name that was deleted has no term, whoever still holds its place.
+        let present = if now.is_forgotten() { 0 } else { now.number() };
+        if let Some(expected) = intent.expected.filter(|&expected| expected != present) {
+            return Err(Error::TermMoved { expected, present });
         }
         if matches!(act, Act::Delete) {
             // Also of an election that was created and never entered.

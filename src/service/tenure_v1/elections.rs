@@ -100,11 +100,12 @@ impl Caller {
         let act = act(candidate);
         let leaves = matches!(act, Act::Evict { .. });
         let Some(election) = self.names.find(&request.election, &self.engine)?.cloned() else {
+            if leaves {
+                return nobody_there(&request);
+            }
+            check_vacant(request.expected_term)?;
             let nobody = self.engine.term(&request.election)?;
-            return match leaves {
-                true => nobody_there(&request),
-                false => Err(unknown(&request.election, candidate, &nobody)),
-            };
+            return Err(unknown(&request.election, candidate, &nobody));
         };
         let intent = Intent { expected: request.expected_term, note: note.into(), by };
         election.submit_with(act, intent, sink, ticket);
@@ -122,6 +123,7 @@ impl Caller {
         let (sink, ticket) = to.claim()?;
         let by = self.acting_if_any(0)?;
         let Some(election) = self.names.find(&request.election, &self.engine)?.cloned() else {
+            check_vacant(request.expected_term)?;
             return Ok(Answer::Now(EMPTY));
         };
         let intent = Intent { expected: request.expected_term, note: note.into(), by };
@@ -219,11 +221,17 @@ impl Caller {
     }
 }
 
+/// The condition on the term of an election that nobody knows.
+fn check_vacant(expected: Option<u64>) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != 0 => Err(Error::TermMoved { expected, present: 0 }),
+        _ => Ok(()),
+    }
+}
+
 /// Who is not there has left: the answer to leaving twice.
 fn nobody_there(request: &wire::ChangeRequest) -> Result<Answer<'static>, Error> {
-    if let Some(expected) = request.expected_term.filter(|&expected| expected != 0) {
-        return Err(Error::TermMoved { expected, present: 0 });
-    }
+    check_vacant(request.expected_term)?;
     let state = wire::State { election: request.election.clone(), ..Default::default() };
     Ok(Answer::Bytes(wire::ChangeResponse { state: Some(state) }.encode()))
 }

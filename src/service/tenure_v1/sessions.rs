@@ -51,7 +51,7 @@ impl Caller {
 
     pub(in crate::service) fn keep_alive(&mut self, payload: &[u8]) -> Result<Answer<'_>, Error> {
         let request: KeepAliveRequest = decode(payload, "tenure.v1.KeepAliveRequest")?;
-        let session = self.acting(request.session)?;
+        let session = self.acting_for_one(request.session)?;
         for released in &request.released {
             if let Some(election) = self.engine.find(&released.election)? {
                 election.let_go(&session, released.term);
@@ -70,9 +70,9 @@ impl Caller {
         payload: &[u8],
     ) -> Result<Answer<'_>, Error> {
         let request: CloseRequest = decode(payload, "tenure.v1.CloseRequest")?;
-        let session = self.acting(request.session)?;
+        let session = self.acting_for_one(request.session)?;
         session.end();
-        self.forget(session.id());
+        self.forget_own(session.id());
         Ok(Answer::Now(EMPTY))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::change::{Say, answer};
 use crate::clock::Moment;
 use crate::election::{Conflict, Metadata, Term};
-use crate::engine::{Act, Election, Follower, Session};
+use crate::engine::{Act, Election, EndFollower, Follower, Session};
 use crate::error::Error;
 use crate::service::{Step, Task};
 use crate::shard::{Outcome, Sink, Ticket};
@@ -17,10 +17,11 @@ pub(super) struct EnterWhenFree {
     metadata: Option<Arc<Metadata>>,
     only_if_leads: bool,
     to: (Arc<dyn Sink>, Ticket),
-    /// Who is told when the other may have left, once there was one.
-    follower: Option<Follower>,
+    /// Who is told when the other may have left, or the session has ended, once there was another.
+    followers: Option<(Follower, EndFollower)>,
     is_asking: bool,
-    outcome: Option<Outcome>,
+    /// Without its term if that is large.
+    outcome: Option<Result<Option<Arc<Term>>, Error>>,
 }
 
 impl EnterWhenFree {
@@ -38,7 +39,7 @@ impl EnterWhenFree {
             metadata,
             only_if_leads,
             to: (to.0.clone(), to.1),
-            follower: None,
+            followers: None,
             is_asking: false,
             outcome: None,
         };
@@ -70,10 +71,15 @@ impl EnterWhenFree {
 impl Task for EnterWhenFree {
     fn poll(&mut self, _: Moment, out: &mut Vec<u8>) -> Step {
         match self.outcome.take() {
-            Some(Ok(term)) => return self.say(&term, out),
+            Some(Ok(term)) => {
+                let term = term.unwrap_or_else(|| self.election.term());
+                return self.say(&term, out);
+            }
             Some(Err(Error::CandidateTaken { .. })) => {
-                let follow = || self.election.follow(&self.to.0, self.to.1);
-                self.follower.get_or_insert_with(follow);
+                let (sink, ticket) = &self.to;
+                let end = || self.session.follow_end(sink, *ticket);
+                let follow = || (self.election.follow(sink, *ticket), end());
+                self.followers.get_or_insert_with(follow);
             }
             Some(Err(error)) => return Step::Fail(error),
             None => {}
@@ -85,8 +91,13 @@ impl Task for EnterWhenFree {
             return Step::Fail(Error::SessionEnded { reason });
         }
         // Looked at after the mark was lowered, so that no later change is missed.
-        let newest = self.follower.as_mut().and_then(Follower::take);
-        if newest.is_some_and(|term| term.holder_of(&self.candidate).is_none()) {
+        let newest = self.followers.as_mut().and_then(|(follower, _)| follower.take());
+        // Another call of the same session may have taken it over.
+        let mine = self.session.id();
+        let is_free = |term: &Term| {
+            term.holder_of(&self.candidate).is_none_or(|holder| holder.session == mine)
+        };
+        if newest.is_some_and(|term| is_free(&term)) {
             self.ask();
         }
         Step::Wait(None)
@@ -94,7 +105,7 @@ impl Task for EnterWhenFree {
 
     fn outcome(&mut self, outcome: Outcome) {
         self.is_asking = false;
-        self.outcome = Some(outcome);
+        self.outcome = Some(outcome.map(|term| term.is_light().then_some(term)));
     }
 
     fn is_under_way(&self) -> bool {
