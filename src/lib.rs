@@ -26,7 +26,12 @@
 //! | follow changes | [`Watch`], an iterator and a stream |
 //! | know what went wrong | [`Error`], [`Code`], [`NameFault`], [`EndReason`] |
 //! | serve others (`server`) | `Server`, `ServerBuilder`, `Counters`, `CacheRule` |
+//! | lead over a network (`client`) | `client::Session`, `client::Leadership`, `client::Contender`, `client::LeaderLatch` |
 //! | ask a server (`client`) | `client::Client` |
+//! | lead either way | [`Elector`], [`Leads`] |
+//! | know who led, when and why | [`Change`], [`Reign`], [`Metadata`], [`Verdict`] |
+//! | refuse who leads no longer | [`fence`] |
+//! | test a failover (`testkit`) | `testkit::TestEngine` |
 //!
 //! # The modules, in reading order
 //!
@@ -45,8 +50,7 @@
 //!
 //! # What it does not do yet
 //!
-//! Nothing is kept when the process ends: terms begin again at 1. There is one node. Over the network
-//! a connection is the only kind of session.
+//! Nothing is kept when the process ends: terms begin again at 1. There is one node.
 #![forbid(unsafe_code)]
 // Parts of the ground are there for the server alone.
 #![cfg_attr(not(feature = "server"), allow(dead_code, unused_imports))]
