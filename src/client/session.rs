@@ -59,7 +59,7 @@ impl Default for Options {
 /// its candidates leave.
 ///
 /// It ends for good when the server says so, or is another server than before; then everything that was
-/// done in its name is over. Open another one, as [`run_while_leader`](super::run_while_leader) does.
+/// done in its name is over. Open another one, as [`Contender`](super::Contender) does.
 #[derive(Clone)]
 pub struct Session {
     handle: Arc<Handle>,
