@@ -5,6 +5,7 @@ mod election;
 mod leadership;
 mod observer;
 mod options;
+mod order;
 mod record;
 mod registry;
 mod session;
@@ -143,8 +144,11 @@ impl Engine {
     }
 
     /// The first `most` elections whose name begins with `prefix` and comes behind `after`, in the order
-    /// of their names, with their terms. Those that nobody ever entered, or that were deleted, are not
-    /// there. Walks over all names that are known: for people and for tools, not for a hot path.
+    /// of their names' bytes, with their terms. Those that nobody ever entered, or that were deleted, are
+    /// not there.
+    ///
+    /// The first listing puts all names in order, which takes up to two seconds for a million; from then on
+    /// a page takes microseconds, and each new name is put in its place, for about 20 bytes of memory.
     pub fn list_elections(
         &self,
         prefix: &str,
