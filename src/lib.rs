@@ -92,8 +92,8 @@ pub use crate::clock::{Clock, Moment};
 pub use crate::election::{Change, Metadata, Reason, Reign, Term, Verdict};
 pub use crate::elector::{Elector, Leads};
 pub use crate::engine::{
-    Election, Engine, EngineBuilder, EnterOptions, Failover, Leadership, Lost, Observer, Session,
-    SessionInfo, SessionSettings, Watch,
+    ChangeOptions, Election, Engine, EngineBuilder, EnterOptions, Failover, Leadership, Lost,
+    Observer, Session, SessionInfo, SessionSettings, Watch,
 };
 pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKey, SessionKind};

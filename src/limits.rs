@@ -18,6 +18,8 @@ pub struct Limits {
     pub candidates: usize,
     /// Bytes of all candidates' names in one election together.
     pub candidate_bytes: usize,
+    /// Bytes of what all candidates in one election say of themselves together.
+    pub election_metadata_bytes: usize,
     /// Elections in the engine.
     pub elections: usize,
     /// Live sessions in the engine.
@@ -42,6 +44,7 @@ impl Limits {
         name_bytes: 512,
         candidates: 10_000,
         candidate_bytes: 1 << 20,
+        election_metadata_bytes: 1 << 20,
         elections: 1_000_000,
         sessions: 100_000,
         mailbox: 65_536,
@@ -95,6 +98,9 @@ pub(crate) const LABELS: usize = 16;
 /// Bytes of all that a candidate says of itself: its address and its labels.
 pub(crate) const METADATA_BYTES: usize = 4096;
 
+/// Past leaders that an election remembers.
+pub(crate) const HISTORY: usize = 16;
+
 /// Ended sessions whose reason is remembered, for those who come back with a key.
 pub(crate) const SESSIONS_REMEMBERED: usize = 16_384;
 
@@ -121,6 +127,9 @@ pub(crate) const LATCH_STREAMS: usize = 64;
 
 /// What protobuf adds to a candidate's name in an encoded term: a tag and a two-byte length.
 const CANDIDATE_OVERHEAD: usize = 3;
+/// What it adds to a candidate with its session and metadata, and to each of its labels, at most.
+const DESCRIBED_OVERHEAD: usize = 24;
+const LABEL_OVERHEAD: usize = 8;
 
 const _: () = {
     let d = Limits::DEFAULT;
@@ -128,6 +137,9 @@ const _: () = {
         d.candidate_bytes + d.candidates * CANDIDATE_OVERHEAD + 64 <= d.frame_bytes,
         "a full term fits a frame"
     );
+    let described = DESCRIBED_OVERHEAD + LABELS * LABEL_OVERHEAD;
+    let said = d.candidate_bytes + d.election_metadata_bytes + d.candidates * described;
+    assert!(said + 4096 <= d.frame_bytes, "so does one whose candidates say all they may");
     assert!(d.name_bytes < 1 << 14, "a name's length takes at most two bytes on the wire");
     assert!(d.output_pause_bytes < d.output_bytes, "reading pauses before the connection closes");
     assert!(

@@ -1,13 +1,24 @@
 //! What can be asked of an election, and within which bounds.
 
-use super::Reason;
+use std::sync::Arc;
+
+use super::{Metadata, Reason};
 use crate::id::{Holder, SessionId, SessionKind};
 
 /// One request to change an election. Names are already checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command<'a> {
     /// Joins at the end of the list, and leads if it was empty.
-    Enter { candidate: &'a str, holder: Holder, conflict: Conflict },
+    Enter {
+        candidate: &'a str,
+        holder: Holder,
+        conflict: Conflict,
+        /// What it says of itself. Who enters again and says something else is described anew; who says
+        /// nothing then leaves it as it was.
+        says: Option<&'a Arc<Metadata>>,
+        /// Nothing is to do if it would wait.
+        only_if_leads: bool,
+    },
     /// Leaves, if it is this session's.
     Withdraw { candidate: &'a str, session: SessionId },
     /// Becomes the head; the others keep their order.
@@ -82,4 +93,6 @@ pub(crate) struct Bounds {
     pub(crate) candidates: usize,
     /// Bytes of their names together at most.
     pub(crate) candidate_bytes: usize,
+    /// Bytes of what they say of themselves together at most.
+    pub(crate) said_bytes: usize,
 }

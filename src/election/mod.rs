@@ -8,8 +8,11 @@
 mod command;
 mod effect;
 mod facts;
+mod metadata;
 #[cfg(test)]
 mod model;
+mod past;
+mod reason;
 mod roster;
 mod term;
 #[cfg(test)]
@@ -18,147 +21,156 @@ mod tests;
 pub(crate) use self::command::{Bounds, Command, Conflict, Departure};
 pub(crate) use self::effect::{Departed, Effect};
 pub(crate) use self::facts::Origin;
-pub use self::facts::{Change, Metadata, Reign};
-pub use self::term::{Reason, Term, Verdict};
+pub use self::facts::{Change, Reign};
+pub use self::metadata::Metadata;
+pub use self::reason::{Reason, Verdict};
+pub use self::term::Term;
+
+use std::sync::Arc;
 
 use self::roster::Roster;
 use crate::error::Error;
 use crate::id::{Holder, SessionId};
 
-/// The state after `command`. `Ok(None)` is nothing to do: no change, no event, and the present
+/// The state after `command`, which comes from `origin`. `Ok(None)` is nothing to do: no change, no event, and the present
 /// term is the answer. An error has changed nothing.
 pub(crate) fn apply(
     now: &Term,
     command: &Command<'_>,
+    origin: &Origin<'_>,
     bounds: &Bounds,
 ) -> Result<Option<Effect>, Error> {
+    let step = &Step { now, origin, bounds };
     match *command {
-        Command::Enter { candidate, holder, conflict } => {
-            enter(now, candidate, holder, conflict, bounds)
+        Command::Enter { candidate, holder, conflict, says, only_if_leads } => {
+            if only_if_leads && !now.is_vacant() && !now.is_led_by(candidate) {
+                return Ok(None);
+            }
+            enter(step, candidate, holder, conflict, says)
         }
-        Command::Withdraw { candidate, session } => withdraw(now, candidate, session, bounds),
-        Command::Evict { candidate } => evict(now, candidate, bounds),
+        Command::Withdraw { candidate, session } => withdraw(step, candidate, session),
+        Command::Evict { candidate } => evict(step, candidate),
         Command::Anoint { candidate } => {
-            rearrange(now, candidate, Reason::Anointed, bounds, |list, at| {
+            rearrange(step, candidate, Reason::Anointed, |list, at| {
                 (at > 0).then(|| list.moved_to_front(at))
             })
         }
         Command::Promote { candidate } => {
-            rearrange(now, candidate, Reason::Promoted, bounds, |list, at| {
+            rearrange(step, candidate, Reason::Promoted, |list, at| {
                 (at > 0).then(|| list.swapped(at - 1))
             })
         }
-        Command::Demote { candidate } => {
-            rearrange(now, candidate, Reason::Demoted, bounds, |list, at| {
-                (at + 1 < list.len()).then(|| list.swapped(at))
-            })
-        }
-        Command::Leave { session, why } => leave(now, session, why.into(), bounds),
-        Command::Delete => delete(now, bounds),
+        Command::Demote { candidate } => rearrange(step, candidate, Reason::Demoted, |list, at| {
+            (at + 1 < list.len()).then(|| list.swapped(at))
+        }),
+        Command::Leave { session, why } => leave(step, session, why.into()),
+        Command::Delete => delete(step),
+    }
+}
+
+/// One command on its way.
+struct Step<'a> {
+    now: &'a Term,
+    origin: &'a Origin<'a>,
+    bounds: &'a Bounds,
+}
+
+impl Step<'_> {
+    fn to(
+        &self,
+        next: Roster,
+        reason: Reason,
+        departed: Departed,
+    ) -> Result<Option<Effect>, Error> {
+        let term = self.now.followed_by(next, reason, self.origin, self.bounds.floor)?;
+        Ok(Some(Effect { term, departed }))
     }
 }
 
 fn enter(
-    now: &Term,
+    step: &Step<'_>,
     candidate: &str,
     holder: Holder,
     conflict: Conflict,
-    bounds: &Bounds,
+    says: Option<&Arc<Metadata>>,
 ) -> Result<Option<Effect>, Error> {
-    let list = now.roster();
+    let list = step.now.roster();
     let Some((at, former)) = list.find(candidate) else {
-        check_room(list, candidate, bounds)?;
-        let next = list.pushed(candidate, holder);
-        return change(now, next, Reason::Entered, Departed::Nobody, bounds);
+        check_room(list, candidate, step.bounds)?;
+        check_said(list, None, says, step.bounds)?;
+        let next = list.pushed(candidate, holder, says);
+        return step.to(next, Reason::Entered, Departed::Nobody);
     };
+    let said = list.said_at(at);
     if former.session == holder.session {
-        return Ok(None);
+        if says.is_none() || says == said {
+            return Ok(None);
+        }
+        check_said(list, said, says, step.bounds)?;
+        return step.to(list.reassigned(at, former, says), Reason::Entered, Departed::Nobody);
     }
     if !conflict.passes_from(former) {
         return Err(Error::CandidateTaken { candidate: candidate.into(), holder: former.session });
     }
-    let next = list.reassigned(at, holder);
+    check_said(list, said, says, step.bounds)?;
     let reason = match conflict {
         Conflict::TakeOver => Reason::TakenOver,
         Conflict::Refuse | Conflict::PassFromConnection => Reason::Passed,
     };
-    change(now, next, reason, Departed::One(former.session), bounds)
+    step.to(list.reassigned(at, holder, says), reason, Departed::One(former.session))
 }
 
-fn withdraw(
-    now: &Term,
-    candidate: &str,
-    session: SessionId,
-    bounds: &Bounds,
-) -> Result<Option<Effect>, Error> {
-    let Some((at, holder)) = now.roster().find(candidate) else { return Ok(None) };
+fn withdraw(step: &Step<'_>, candidate: &str, session: SessionId) -> Result<Option<Effect>, Error> {
+    let list = step.now.roster();
+    let Some((at, holder)) = list.find(candidate) else { return Ok(None) };
     if holder.session != session {
         return Err(Error::NotYours { candidate: candidate.into(), holder: holder.session });
     }
-    let next = now.roster().without(at);
-    change(now, next, Reason::Withdrawn, Departed::One(session), bounds)
+    step.to(list.without(at), Reason::Withdrawn, Departed::One(session))
 }
 
-fn evict(now: &Term, candidate: &str, bounds: &Bounds) -> Result<Option<Effect>, Error> {
-    let Some((at, holder)) = now.roster().find(candidate) else { return Ok(None) };
-    let next = now.roster().without(at);
-    change(now, next, Reason::Evicted, Departed::One(holder.session), bounds)
+fn evict(step: &Step<'_>, candidate: &str) -> Result<Option<Effect>, Error> {
+    let list = step.now.roster();
+    let Some((at, holder)) = list.find(candidate) else { return Ok(None) };
+    step.to(list.without(at), Reason::Evicted, Departed::One(holder.session))
 }
 
 /// Nobody comes or goes. `order` gives the new order for a candidate at a place, or `None` where
 /// it stands right already.
 fn rearrange(
-    now: &Term,
+    step: &Step<'_>,
     candidate: &str,
     reason: Reason,
-    bounds: &Bounds,
     order: impl FnOnce(&Roster, usize) -> Option<Roster>,
 ) -> Result<Option<Effect>, Error> {
-    let list = now.roster();
+    let list = step.now.roster();
     let Some(next) = list.position(candidate).and_then(|at| order(list, at)) else {
         return Ok(None);
     };
-    change(now, next, reason, Departed::Nobody, bounds)
+    step.to(next, reason, Departed::Nobody)
 }
 
-fn leave(
-    now: &Term,
-    session: SessionId,
-    reason: Reason,
-    bounds: &Bounds,
-) -> Result<Option<Effect>, Error> {
-    if !now.holds(session) {
+fn leave(step: &Step<'_>, session: SessionId, reason: Reason) -> Result<Option<Effect>, Error> {
+    if !step.now.holds(session) {
         return Ok(None);
     }
-    let next = now.roster().without_session(session);
+    let next = step.now.roster().without_session(session);
     // What is dead can't be refused its leaving. Where no term is left for the one who would lead
     // next, everyone leaves: an election without a leader is safe, a repeated term is not.
-    change(now, next, reason, Departed::One(session), bounds)
-        .or_else(|_| change(now, Roster::default(), reason, Departed::All, bounds))
+    step.to(next, reason, Departed::One(session))
+        .or_else(|_| step.to(Roster::default(), reason, Departed::All))
 }
 
 /// An election that is empty but not forgotten is changed too, though its list is not: those who
 /// follow the name learn that it starts from the floor next time.
-fn delete(now: &Term, bounds: &Bounds) -> Result<Option<Effect>, Error> {
-    if now.is_forgotten() {
+fn delete(step: &Step<'_>) -> Result<Option<Effect>, Error> {
+    if step.now.is_forgotten() {
         return Ok(None);
     }
-    change(now, Roster::default(), Reason::Deleted, Departed::All, bounds)
-}
-
-fn change(
-    now: &Term,
-    next: Roster,
-    reason: Reason,
-    departed: Departed,
-    bounds: &Bounds,
-) -> Result<Option<Effect>, Error> {
-    let term = now.followed_by(next, reason, bounds.floor)?;
-    Ok(Some(Effect { term, departed }))
+    step.to(Roster::default(), Reason::Deleted, Departed::All)
 }
 
 fn check_room(list: &Roster, candidate: &str, bounds: &Bounds) -> Result<(), Error> {
-    let full = |limit, max, advice| Error::LimitReached { limit, max: max as u64, advice };
     if list.len() >= bounds.candidates {
         let advice = "wait until a candidate leaves, evict one, or raise the limit";
         return Err(full("candidates", bounds.candidates, advice));
@@ -169,4 +181,25 @@ fn check_room(list: &Roster, candidate: &str, bounds: &Bounds) -> Result<(), Err
         return Err(full("candidate_bytes", max, advice));
     }
     Ok(())
+}
+
+/// Whether there is room for one who says this, instead of what was `said` in its place.
+fn check_said(
+    list: &Roster,
+    said: Option<&Arc<Metadata>>,
+    says: Option<&Arc<Metadata>>,
+    bounds: &Bounds,
+) -> Result<(), Error> {
+    let Some(says) = says else { return Ok(()) };
+    let others: usize = list.said().iter().map(|other| other.bytes()).sum();
+    let others = others - said.map_or(0, |said| said.bytes());
+    if says.bytes() > bounds.said_bytes.saturating_sub(others) {
+        let advice = "say less of the candidates, evict one, or raise the limit";
+        return Err(full("election_metadata_bytes", bounds.said_bytes, advice));
+    }
+    Ok(())
+}
+
+fn full(limit: &'static str, max: usize, advice: &'static str) -> Error {
+    Error::LimitReached { limit, max: max as u64, advice }
 }

@@ -1,9 +1,13 @@
-//! The ordered list of candidates, packed: all names in one string, one 16-byte entry each beside it.
+//! The ordered list of candidates, packed: all names in one string, one 16-byte entry each beside it,
+//! and what those say of themselves who say anything, in their order.
 //!
 //! A roster never changes; every operation makes a new one out of runs of the old, copied whole. So
 //! a million elections of one candidate stay small, a reader shares a roster without counting
 //! references, and an empty one owns no memory.
 
+use std::sync::Arc;
+
+use super::Metadata;
 use crate::id::{Holder, SessionId, SessionKind};
 
 /// Candidates in order, the leader first.
@@ -11,7 +15,13 @@ use crate::id::{Holder, SessionId, SessionKind};
 pub(super) struct Roster {
     names: Box<str>,
     entries: Box<[Entry]>,
+    /// Of the entries that say so; absent in most elections.
+    said: Option<Box<Said>>,
 }
+
+/// One pointer wide where it is absent.
+#[derive(Clone)]
+struct Said(Box<[Arc<Metadata>]>);
 
 /// A length rather than an offset: it stays true wherever the entry is copied to.
 #[derive(Clone, Copy)]
@@ -19,9 +29,10 @@ struct Entry {
     session: SessionId,
     name_bytes: u32,
     kind: SessionKind,
+    says_something: bool,
 }
 
-const _: () = assert!(size_of::<Entry>() == 16 && size_of::<Roster>() == 32);
+const _: () = assert!(size_of::<Entry>() == 16 && size_of::<Roster>() == 40);
 
 impl Roster {
     /// Bytes that the names of one roster can have together, whatever the limits say.
@@ -41,7 +52,21 @@ impl Roster {
     }
 
     pub(super) fn iter(&self) -> Run<'_> {
-        Run { names: &self.names, entries: &self.entries }
+        let said = self.said.as_ref().map_or(&[][..], |said| &said.0);
+        Run { names: &self.names, entries: &self.entries, said }
+    }
+
+    /// What the candidates say of themselves that say anything, in order.
+    pub(super) fn said(&self) -> &[Arc<Metadata>] {
+        self.iter().said
+    }
+
+    /// What the candidate at `at` says of itself, if anything.
+    pub(super) fn said_at(&self, at: usize) -> Option<&Arc<Metadata>> {
+        // Nothing is looked for where nobody says anything.
+        self.said.as_ref()?;
+        let (_, one, _) = self.iter().around(at);
+        one.said.first()
     }
 
     pub(super) fn head(&self) -> Option<(&str, Holder)> {
@@ -78,9 +103,13 @@ impl Roster {
     }
 
     /// With `name` at the end. The names must fit [`Roster::NAME_BYTES`].
-    pub(super) fn pushed(&self, name: &str, holder: Holder) -> Roster {
-        let last = Run { names: name, entries: &[Entry::new(name, holder)] };
-        Run::joined([self.iter(), last])
+    pub(super) fn pushed(
+        &self,
+        name: &str,
+        holder: Holder,
+        says: Option<&Arc<Metadata>>,
+    ) -> Roster {
+        Run::joined([self.iter(), Run::one(name, &[Entry::new(name, holder, says)], says)])
     }
 
     pub(super) fn without(&self, at: usize) -> Roster {
@@ -100,35 +129,51 @@ impl Roster {
         Run::joined([before, second, first, after])
     }
 
-    /// With the candidate at `at` held by another, in its place.
-    pub(super) fn reassigned(&self, at: usize, holder: Holder) -> Roster {
-        let mut next = self.clone();
-        next.entries[at].session = holder.session;
-        next.entries[at].kind = holder.kind;
-        next
+    /// With the candidate at `at` held by this one, in its place, and saying this of itself.
+    pub(super) fn reassigned(
+        &self,
+        at: usize,
+        holder: Holder,
+        says: Option<&Arc<Metadata>>,
+    ) -> Roster {
+        let (before, one, after) = self.iter().around(at);
+        let entries = [Entry::new(one.names, holder, says)];
+        Run::joined([before, Run::one(one.names, &entries, says), after])
     }
 
     pub(super) fn without_session(&self, session: SessionId) -> Roster {
         // Measured first, so that neither part is allocated twice.
-        let stay = self.iter().filter(|(_, holder)| holder.session != session);
-        let name_bytes = stay.clone().map(|(name, _)| name.len()).sum();
-        let mut names = String::with_capacity(name_bytes);
+        let stays = |one: &Run<'_>| one.entries[0].session != session;
+        let stay = self.iter().each().filter(stays);
+        let mut names = String::with_capacity(stay.clone().map(|one| one.names.len()).sum());
         let mut entries = Vec::with_capacity(stay.clone().count());
-        for (name, holder) in stay {
-            names.push_str(name);
-            entries.push(Entry::new(name, holder));
+        let mut said = Vec::new();
+        for one in stay {
+            names.push_str(one.names);
+            entries.extend_from_slice(one.entries);
+            said.extend_from_slice(one.said);
         }
-        Roster { names: names.into(), entries: entries.into() }
+        Roster::of(names, entries, said)
+    }
+
+    fn of(names: String, entries: Vec<Entry>, said: Vec<Arc<Metadata>>) -> Roster {
+        let said = (!said.is_empty()).then(|| Box::new(Said(said.into())));
+        Roster { names: names.into(), entries: entries.into(), said }
     }
 }
 
 impl Entry {
-    fn new(name: &str, holder: Holder) -> Entry {
+    fn new(name: &str, holder: Holder, says: Option<&Arc<Metadata>>) -> Entry {
         debug_assert!(
             name.len() <= Roster::NAME_BYTES,
             "the rules bound names before they come here"
         );
-        Entry { session: holder.session, name_bytes: name.len() as u32, kind: holder.kind }
+        Entry {
+            session: holder.session,
+            name_bytes: name.len() as u32,
+            kind: holder.kind,
+            says_something: says.is_some(),
+        }
     }
 
     fn len(&self) -> usize {
@@ -151,26 +196,45 @@ impl Entry {
     }
 }
 
-/// Neighbours in a roster, with exactly their names. Also the iterator over them.
+/// Neighbours in a roster, with exactly their names and what they say. Also the iterator over them.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
     names: &'a str,
     entries: &'a [Entry],
+    said: &'a [Arc<Metadata>],
 }
 
 impl<'a> Run<'a> {
+    fn one(name: &'a str, entry: &'a [Entry; 1], says: Option<&'a Arc<Metadata>>) -> Run<'a> {
+        Run { names: name, entries: entry, said: says.map_or(&[], std::slice::from_ref) }
+    }
+
     /// The one place where a roster is put together: each part by one copy per run.
     fn joined<const N: usize>(runs: [Run<'_>; N]) -> Roster {
-        Roster {
-            names: runs.map(|run| run.names).concat().into(),
-            entries: runs.map(|run| run.entries).concat().into(),
-        }
+        let nobody_says = runs.iter().all(|run| run.said.is_empty());
+        let said = if nobody_says { Vec::new() } else { runs.map(|run| run.said).concat() };
+        Roster::of(runs.map(|run| run.names).concat(), runs.map(|run| run.entries).concat(), said)
     }
 
     fn split_at(self, count: usize) -> (Run<'a>, Run<'a>) {
         let (front, back) = self.entries.split_at(count);
         let (names, rest) = self.names.split_at(front.iter().map(Entry::len).sum());
-        (Run { names, entries: front }, Run { names: rest, entries: back })
+        let (said, unsaid) = match self.said {
+            [] => (self.said, self.said),
+            said => said.split_at(front.iter().filter(|entry| entry.says_something).count()),
+        };
+        let front = Run { names, entries: front, said };
+        (front, Run { names: rest, entries: back, said: unsaid })
+    }
+
+    /// One by one.
+    fn each(mut self) -> impl Iterator<Item = Run<'a>> + Clone {
+        std::iter::repeat_with(move || {
+            let (one, rest) = self.split_at(self.entries.len().min(1));
+            self = rest;
+            one
+        })
+        .take(self.entries.len())
     }
 
     /// What stands before `at`, the one there, and what stands behind it.
@@ -187,7 +251,8 @@ impl<'a> Iterator for Run<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let (entry, entries) = self.entries.split_first()?;
         let (name, names) = self.names.split_at(entry.len());
-        *self = Run { names, entries };
+        let said = &self.said[usize::from(entry.says_something)..];
+        *self = Run { names, entries, said };
         Some((name, entry.holder()))
     }
 
@@ -208,8 +273,9 @@ mod tests {
 
     /// Candidates of sessions 1, 2, 3, ... in this order.
     fn roster(names: &[&str]) -> Roster {
-        let enter =
-            |roster: Roster, (name, session): (&&str, u64)| roster.pushed(name, holder(session));
+        let enter = |roster: Roster, (name, session): (&&str, u64)| {
+            roster.pushed(name, holder(session), None)
+        };
         names.iter().zip(1..).fold(Roster::default(), enter)
     }
 
@@ -240,9 +306,41 @@ mod tests {
         assert_eq!(shown(&list.moved_to_front(3)), "🦀d:4 ü:1 b:2 日本語:3");
         assert_eq!(shown(&list.swapped(0)), "b:2 ü:1 日本語:3 🦀d:4");
         assert_eq!(shown(&list.swapped(2)), "ü:1 b:2 🦀d:4 日本語:3");
-        assert_eq!(shown(&list.reassigned(2, holder(9))), "ü:1 b:2 日本語:9 🦀d:4");
+        assert_eq!(shown(&list.reassigned(2, holder(9), None)), "ü:1 b:2 日本語:9 🦀d:4");
         assert_eq!(shown(&list.without_session(holder(3).session)), "ü:1 b:2 🦀d:4");
         assert_eq!(shown(&list), "ü:1 b:2 日本語:3 🦀d:4", "the old one is as it was");
+    }
+
+    #[test]
+    fn each_operation_keeps_what_is_said_with_who_says_it() {
+        let says = |address: &str| Arc::new(Metadata::new(address, []).unwrap());
+        let address = |it: &Arc<Metadata>| it.address().to_owned();
+        let shown = |list: &Roster| {
+            let one = |(at, (name, _))| {
+                let said = list.said_at(at).map(address);
+                said.map_or(String::from(name), |said| format!("{name}@{said}"))
+            };
+            let each: Vec<_> = list.iter().enumerate().map(one).collect();
+            let said: Vec<_> = (0..list.len()).filter_map(|at| list.said_at(at)).collect();
+            assert_eq!(said, list.said().iter().collect::<Vec<_>>(), "in order, and no more");
+            each.join(" ")
+        };
+        let (x, y) = (says("x"), says("y"));
+        let list = roster(&["a"]).pushed("b", holder(2), Some(&x)).pushed("c", holder(3), None);
+        let list = list.pushed("d", holder(2), Some(&y));
+        assert_eq!(shown(&list), "a b@x c d@y");
+        assert_eq!(shown(&list.without(0)), "b@x c d@y");
+        assert_eq!(shown(&list.without(1)), "a c d@y");
+        assert_eq!(shown(&list.moved_to_front(3)), "d@y a b@x c");
+        assert_eq!(shown(&list.moved_to_front(2)), "c a b@x d@y");
+        assert_eq!(shown(&list.swapped(0)), "b@x a c d@y");
+        assert_eq!(shown(&list.swapped(2)), "a b@x d@y c");
+        assert_eq!(shown(&list.reassigned(1, holder(9), None)), "a b c d@y");
+        assert_eq!(shown(&list.reassigned(2, holder(9), Some(&x))), "a b@x c@x d@y");
+        assert_eq!(shown(&list.reassigned(3, holder(9), Some(&x))), "a b@x c d@x");
+        assert_eq!(shown(&list.without_session(holder(1).session)), "b@x c d@y");
+        let silent = list.without_session(holder(2).session);
+        assert_eq!((shown(&silent).as_str(), silent.said.is_none()), ("a c", true));
     }
 
     #[test]
@@ -259,7 +357,8 @@ mod tests {
     #[test]
     fn a_session_leaves_from_every_place_at_once() {
         let list = ["a", "b", "c", "d", "e"].into_iter().zip([7, 1, 7, 2, 7]);
-        let list = list.fold(Roster::default(), |list, (name, by)| list.pushed(name, holder(by)));
+        let list =
+            list.fold(Roster::default(), |list, (name, by)| list.pushed(name, holder(by), None));
         assert_eq!(shown(&list.without_session(holder(7).session)), "b:1 d:2");
         assert_eq!(shown(&list.without_session(holder(3).session)), shown(&list));
         assert!(roster(&["a"]).without_session(holder(1).session).is_empty());

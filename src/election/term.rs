@@ -2,13 +2,13 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-
-use super::facts::{Change, Facts, Head, Metadata, Origin, Reign, Step};
+use super::facts::{Change, More, Origin, Reign, Stamp};
+use super::past::{Over, Past};
 use super::roster::Roster;
+use super::{Metadata, Reason, Verdict};
 use crate::error::Error;
 use crate::id::{Holder, SessionId};
 use crate::limits::TERM_BOUND;
@@ -21,13 +21,14 @@ pub struct Term {
     number: u64,
     revision: u64,
     roster: Roster,
-    reason: Reason,
-    facts: Facts,
-    body: OnceLock<Bytes>,
+    /// The last change.
+    changed: Stamp,
+    more: Option<Arc<More>>,
+    body: OnceLock<Box<[u8]>>,
 }
 
 // Every election keeps one; at a million of them each byte here is a megabyte.
-const _: () = assert!(size_of::<Term>() <= 152);
+const _: () = assert!(size_of::<Term>() <= 104);
 
 impl Term {
     /// The term's number; 0 before anyone ever led.
@@ -69,12 +70,12 @@ impl Term {
 
     /// What kind of change made this state.
     pub fn reason(&self) -> Reason {
-        self.reason
+        self.changed.reason()
     }
 
     /// The change that made this state: why, by whom, and when.
     pub fn change(&self) -> Change {
-        self.facts.change(self.reason)
+        self.changed.with_note(self.note())
     }
 
     /// Since when the leader leads, or, where nobody does, since when that is so. `None` before the
@@ -85,17 +86,25 @@ impl Term {
     }
 
     pub(crate) fn since_unix_micros(&self) -> u64 {
-        self.facts.since()
+        self.began().0.at()
     }
 
     /// What a candidate says of itself, if it stands and says anything.
     pub fn metadata_of(&self, candidate: &str) -> Option<&Metadata> {
-        self.facts.metadata_of(candidate).map(|metadata| &**metadata)
+        let at = self.roster.position(candidate)?;
+        self.roster.said_at(at).map(|said| &**said)
     }
 
-    /// Who led, newest first, the present leader among them: the last 16 at least.
+    /// Who led, newest first: the present leader, if there is one, and the 16 before it. A deletion
+    /// ends an election's history.
     pub fn history(&self) -> impl Iterator<Item = Reign> {
-        self.facts.history(self.head())
+        let present = self.roster.head().map(|(leader, holder)| {
+            let (began, note) = self.began();
+            let (term, leader, session) = (self.number, leader.into(), holder.session);
+            Reign { term, leader, session, began: began.with_note(note), ended: None }
+        });
+        let past = self.past().into_iter().flat_map(|past| past.newest_first());
+        present.into_iter().chain(past)
     }
 
     /// Whether somebody leads in the term `number`.
@@ -108,32 +117,14 @@ impl Term {
         }
     }
 
-    fn head(&self) -> Option<Head<'_>> {
-        let (name, holder) = self.roster.head()?;
-        Some(Head { term: self.number, name, session: holder.session })
-    }
-
-    /// The same state, which came of `before` by this origin. `entered` is who entered or passed.
-    pub(crate) fn told_by(
-        mut self,
-        before: &Term,
-        origin: &Origin<'_>,
-        entered: Option<&str>,
-    ) -> Term {
-        let step = Step {
-            reason: self.reason,
-            before: before.head(),
-            after: self.head(),
-            entered,
-            stayed: (self.roster.len() < before.roster.len()).then_some(&self.roster),
-        };
-        self.facts = before.facts.after(&step, origin);
-        self
-    }
-
     /// Who stands, in order, each with what holds it.
     pub(crate) fn standing(&self) -> impl ExactSizeIterator<Item = (&str, Holder)> {
         self.roster.iter()
+    }
+
+    /// The session that holds this candidate, if it stands.
+    pub fn session_of(&self, candidate: &str) -> Option<SessionId> {
+        Some(self.roster.find(candidate)?.1.session)
     }
 
     /// Who holds this candidate, if it stands.
@@ -147,8 +138,8 @@ impl Term {
             number: 0,
             revision: 0,
             roster: Roster::default(),
-            reason: Reason::NeverChanged,
-            facts: Facts::default(),
+            changed: Stamp::NEVER,
+            more: None,
             body: OnceLock::new(),
         }
     }
@@ -156,7 +147,7 @@ impl Term {
     /// Whether it reads as [`Term::unknown`] to whoever asks by name. Who follows the name sees
     /// the term itself, so that no number or revision ever goes back.
     pub(crate) fn is_forgotten(&self) -> bool {
-        self.reason == Reason::Deleted || self.revision == 0
+        self.reason() == Reason::Deleted || self.revision == 0
     }
 
     pub(crate) fn leading_holder(&self) -> Option<Holder> {
@@ -165,7 +156,7 @@ impl Term {
 
     /// Whether keeping it alive for a while costs next to nothing.
     pub(crate) fn is_light(&self) -> bool {
-        self.roster.name_bytes() <= 1024
+        self.roster.name_bytes() <= 1024 && self.roster.said().len() <= 1
     }
 
     /// Whether any candidate is this session's.
@@ -193,15 +184,43 @@ impl Term {
         &self,
         roster: Roster,
         reason: Reason,
+        origin: &Origin<'_>,
         floor: u64,
     ) -> Result<Term, Error> {
-        let number = match leads(&roster) {
-            None => self.number,
-            head if head == leads(&self.roster) => self.number,
-            _ => self.next_number(floor)?,
+        let (before, after) = (leads(&self.roster), leads(&roster));
+        let goes_on = before == after;
+        let number = match after {
+            Some(_) if !goes_on => self.next_number(floor)?,
+            _ => self.number,
         };
-        let (revision, facts, body) = (self.revision + 1, Facts::default(), OnceLock::new());
-        Ok(Term { number, revision, roster, reason, facts, body })
+        let changed = Stamp::new(reason, origin);
+        let began = goes_on.then(|| self.began());
+        let past = match before {
+            _ if reason == Reason::Deleted => None,
+            Some((leader, session)) if !goes_on => {
+                let (term, ended) = (self.number, (changed, origin.note));
+                let over = Over { term, leader, session, began: self.began(), ended };
+                Some(Arc::new(Past::after(self.past().map(|past| &**past), over)))
+            }
+            _ => self.past().cloned(),
+        };
+        let more = More::after(self.more.as_ref(), origin.note, began, past);
+        let (revision, body) = (self.revision + 1, OnceLock::new());
+        Ok(Term { number, revision, roster, changed, more, body })
+    }
+
+    /// What made the leader lead, or the lead vacant.
+    fn began(&self) -> (Stamp, &str) {
+        let began = self.more.as_ref().and_then(|more| more.began.as_ref());
+        began.map_or((self.changed, self.note()), |(stamp, note)| (*stamp, note))
+    }
+
+    fn note(&self) -> &str {
+        self.more.as_ref().map_or("", |more| &more.note)
+    }
+
+    fn past(&self) -> Option<&Arc<Past>> {
+        self.more.as_ref()?.past.as_ref()
     }
 
     /// A new election starts above the floor. One that is only empty is not new.
@@ -235,7 +254,7 @@ impl fmt::Debug for Term {
             .field("number", &self.number)
             .field("revision", &self.revision)
             .field("participants", &Participants(&self.roster))
-            .field("reason", &self.reason)
+            .field("reason", &self.reason())
             .finish()
     }
 }
@@ -245,74 +264,5 @@ struct Participants<'a>(&'a Roster);
 impl fmt::Debug for Participants<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|(name, holder)| (name, holder.session))).finish()
-    }
-}
-
-/// What became of a term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// Somebody leads in this term.
-    Current,
-    /// A later term has begun, or nobody leads any more.
-    Stale,
-    /// It has not begun as far as this engine knows: it may have forgotten the election.
-    Unknown,
-}
-
-/// What kind of change made a [`Term`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Nothing ever happened.
-    NeverChanged,
-    /// A candidate entered.
-    Entered,
-    /// A candidate passed from one session to another, in its place.
-    Passed,
-    /// A candidate withdrew.
-    Withdrawn,
-    /// A candidate was put at the head.
-    Anointed,
-    /// A candidate went one place up.
-    Promoted,
-    /// A candidate went one place down.
-    Demoted,
-    /// A candidate was removed, whoever held it.
-    Evicted,
-    /// A candidate was taken over by another session, in its place.
-    TakenOver,
-    /// A session was ended by its owner, and its candidates left.
-    SessionEnded,
-    /// A session's deadline passed, and its candidates left.
-    SessionExpired,
-    /// A session's connection closed, and its candidates left.
-    Disconnected,
-    /// Somebody else ended a session, and its candidates left.
-    SessionRemoved,
-    /// A session closed its use of the election, and its candidates left.
-    Closed,
-    /// The election was deleted, and everyone left.
-    Deleted,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Reason::NeverChanged => "never changed",
-            Reason::Entered => "entered",
-            Reason::Passed => "passed to another session",
-            Reason::Withdrawn => "withdrawn",
-            Reason::Anointed => "anointed",
-            Reason::Promoted => "promoted",
-            Reason::Demoted => "demoted",
-            Reason::Evicted => "evicted",
-            Reason::TakenOver => "taken over",
-            Reason::SessionEnded => "session ended",
-            Reason::SessionExpired => "session expired",
-            Reason::Disconnected => "disconnected",
-            Reason::SessionRemoved => "session ended by somebody else",
-            Reason::Closed => "closed",
-            Reason::Deleted => "deleted",
-        })
     }
 }

@@ -11,11 +11,11 @@
 //! > delete
 //! > term                              as asked by name
 //! > use NAME                          goes on with another election
-//! > floor N | max-candidates N | max-candidate-bytes N
+//! > floor N | max-candidates N | max-candidate-bytes N | max-said-bytes N
 //! ```
 //!
-//! A command may end with `at ADDRESS`, what the candidate says of itself, and with `because WORD`. Each
-//! takes a second, and is made by the session that it begins with.
+//! A command may end with `at ADDRESS`, what the candidate says of itself, with `if-it-leads`, and with
+//! `because WORD`, in this order. Each takes a second, and is made by the session that it begins with.
 //!
 //! ```text
 //! > facts                             the last change, since when, and who says what of itself
@@ -73,11 +73,12 @@ struct Stage {
 
 impl Default for Stage {
     fn default() -> Stage {
-        let Limits { candidates, candidate_bytes, .. } = Limits::DEFAULT;
+        let Limits { candidates, candidate_bytes, election_metadata_bytes: said_bytes, .. } =
+            Limits::DEFAULT;
         Stage {
             elections: HashMap::new(),
             name: String::new(),
-            bounds: Bounds { floor: 0, candidates, candidate_bytes },
+            bounds: Bounds { floor: 0, candidates, candidate_bytes, said_bytes },
             seconds: 0,
         }
     }
@@ -103,6 +104,10 @@ impl Stage {
                 self.bounds.candidates = max.parse().unwrap();
                 "ok".to_owned()
             }
+            ["max-said-bytes", max] => {
+                self.bounds.said_bytes = max.parse().unwrap();
+                "ok".to_owned()
+            }
             ["max-candidate-bytes", max] => {
                 self.bounds.candidate_bytes = max.parse().unwrap();
                 "ok".to_owned()
@@ -124,6 +129,10 @@ impl Stage {
             [words @ .., "because", note] => (words, *note),
             words => (words, ""),
         };
+        let (words, only_if_leads) = match words {
+            [words @ .., "if-it-leads"] => (words, true),
+            words => (words, false),
+        };
         let (words, address) = match words {
             [words @ .., "at", address] => (words, *address),
             words => (words, ""),
@@ -135,9 +144,13 @@ impl Stage {
             at: self.seconds * 1_000_000,
             by: is_session.then(|| holder(words[0]).session),
             note,
-            metadata: Some(&metadata).filter(|it| !it.is_empty()),
         };
-        self.run(&command(words), &origin)
+        let mut command = command(words);
+        if let Command::Enter { says, only_if_leads: only, .. } = &mut command {
+            *says = Some(&metadata).filter(|it| !it.is_empty());
+            *only = only_if_leads;
+        }
+        self.run(&command, &origin)
     }
 
     fn by_name(&mut self) -> String {
@@ -148,19 +161,14 @@ impl Stage {
     fn run(&mut self, command: &Command<'_>, origin: &Origin<'_>) -> String {
         let bounds = self.bounds;
         let now = self.present();
-        match apply(now, command, &bounds) {
+        match apply(now, command, origin, &bounds) {
             Ok(None) => format!("{now}  nothing to do"),
             Err(error) => format!("error {}: {error}", code(&error)),
             Ok(Some(Effect { term, departed })) => {
-                let answer = shown(&term, departed);
-                let entered = match command {
-                    Command::Enter { candidate, .. } => Some(*candidate),
-                    _ => None,
-                };
-                let (term, last) = (term.told_by(now, origin, entered), now.number());
                 if matches!(command, Command::Delete) {
-                    self.bounds.floor = bounds.floor.max(last);
+                    self.bounds.floor = bounds.floor.max(now.number());
                 }
+                let answer = shown(&term, departed);
                 self.elections.insert(self.name.clone(), term);
                 answer
             }
@@ -208,7 +216,7 @@ fn reign(reign: &Reign) -> String {
 fn command<'a>(words: &[&'a str]) -> Command<'a> {
     let enter = |who, candidate, conflict| {
         let holder = holder(who);
-        Command::Enter { candidate, holder, conflict }
+        Command::Enter { candidate, holder, conflict, says: None, only_if_leads: false }
     };
     match *words {
         [who, "enter", candidate] => enter(who, candidate, Conflict::Refuse),

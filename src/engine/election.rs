@@ -59,17 +59,6 @@ impl<'a> Act<'a> {
     }
 }
 
-/// How to enter an election.
-#[derive(Clone, Debug, Default)]
-pub struct EnterOptions {
-    /// What the candidate says of itself.
-    pub metadata: Metadata,
-    /// Takes the candidate over, in its place, if another session holds it.
-    pub take_over: bool,
-    /// Enters only if that makes it the leader.
-    pub only_if_leads: bool,
-}
-
 /// A handle of one election. It follows the name: after a deletion it shows that nobody leads, then
 /// whatever comes later.
 ///
@@ -131,18 +120,6 @@ impl Election {
     /// As `enter`, without `CandidateTaken`.
     pub fn take_over(&self, session: &Session, candidate: &str) -> Outcome {
         self.act(Act::enter(candidate, session, Conflict::TakeOver))
-    }
-
-    /// As [`enter`](Self::enter), with what the candidate says of itself, and with conditions.
-    /// Whether it stands, the term tells.
-    ///
-    /// # Errors
-    /// As `enter`; without `CandidateTaken` if it takes over.
-    pub fn enter_with(&self, session: &Session, candidate: &str, options: EnterOptions) -> Outcome {
-        let EnterOptions { metadata, take_over, only_if_leads } = options;
-        let conflict = if take_over { Conflict::TakeOver } else { Conflict::Refuse };
-        let metadata = Some(metadata).filter(|it| !it.is_empty()).map(Arc::new);
-        self.act(Act::Enter { candidate, session, conflict, metadata, only_if_leads })
     }
 
     /// `candidate` leaves from any place. If it led, the next leads.
@@ -224,9 +201,8 @@ impl Election {
     /// `candidate` withdraws if `term` is still the term: a resignation that comes late can't end a
     /// later leadership.
     pub(super) fn resign(&self, session: &Session, candidate: &str, term: u64) -> Outcome {
-        let act = self.check(Act::Withdraw { candidate, session })?;
         let intent = Intent { expected: Some(term), ..Intent::default() };
-        Waiter::wait(|to| self.hand_over(act, intent, to))
+        self.act_with(Act::Withdraw { candidate, session }, intent)
     }
 
     /// All candidates leave and the name is forgotten. No later election of any name starts at or
@@ -240,8 +216,13 @@ impl Election {
 
     /// Runs one operation on this thread, or waits for the thread that runs it.
     fn act(&self, act: Act<'_>) -> Outcome {
-        let act = self.check(act)?;
-        Waiter::wait(|to| self.hand_over(act, Intent::default(), to))
+        self.act_with(act, Intent::default())
+    }
+
+    /// As [`act`](Self::act), on a condition or with a reason.
+    pub(super) fn act_with(&self, act: Act<'_>, intent: Intent<'_>) -> Outcome {
+        let (act, intent) = (self.check(act)?, intent.checked()?);
+        Waiter::wait(|to| self.hand_over(act, intent, to))
     }
 
     /// Hands one operation over; its outcome goes to the sink, exactly once.
@@ -257,8 +238,10 @@ impl Election {
         sink: &Arc<dyn Sink>,
         ticket: Ticket,
     ) {
-        match self.check(act) {
-            Ok(act) => self.hand_over(act, intent, ReplyTo::Sink(sink.clone(), ticket)),
+        match self.check(act).and_then(|act| Ok((act, intent.checked()?))) {
+            Ok((act, intent)) => {
+                self.hand_over(act, intent, ReplyTo::Sink(sink.clone(), ticket));
+            }
             Err(error) => sink.reply(ticket, Err(error)),
         }
     }
@@ -268,7 +251,7 @@ impl Election {
         Follower::new(self.clone(), sink, ticket)
     }
 
-    fn hand_over(&self, act: shard::Act<'_>, intent: Intent<'_>, to: ReplyTo) {
+    fn hand_over(&self, act: shard::Act<'_>, intent: Option<Box<Intent<'_>>>, to: ReplyTo) {
         self.command(Work::Change { cell: self.cell().clone(), act, intent }, to);
     }
 

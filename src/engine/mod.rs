@@ -4,6 +4,8 @@ mod directory;
 mod election;
 mod leadership;
 mod observer;
+mod options;
+mod order;
 mod record;
 mod registry;
 mod session;
@@ -19,9 +21,10 @@ use std::time::Duration;
 use crossbeam::atomic::AtomicCell;
 
 pub(crate) use self::election::Act;
-pub use self::election::{Election, EnterOptions};
+pub use self::election::Election;
 pub use self::leadership::{Leadership, Lost};
 pub use self::observer::Observer;
+pub use self::options::{ChangeOptions, EnterOptions};
 pub use self::record::SessionInfo;
 pub(crate) use self::session::EndFollower;
 pub use self::session::{Failover, Session, SessionSettings};
@@ -141,8 +144,11 @@ impl Engine {
     }
 
     /// The first `most` elections whose name begins with `prefix` and comes behind `after`, in the order
-    /// of their names, with their terms. Those that nobody ever entered, or that were deleted, are not
-    /// there. Walks over all names that are known: for people and for tools, not for a hot path.
+    /// of their names' bytes, with their terms. Those that nobody ever entered, or that were deleted, are
+    /// not there.
+    ///
+    /// The first listing puts all names in order, which takes up to two seconds for a million; from then on
+    /// a page takes microseconds, and each new name is put in its place, for about 20 bytes of memory.
     pub fn list_elections(
         &self,
         prefix: &str,

@@ -7,9 +7,10 @@ use super::follower::Slot;
 use super::member::Member;
 use super::reply::Reply;
 use super::snapshot::{ByPlace, Cell};
-use crate::election::{self, Conflict, Departure, Metadata, Term};
+use crate::election::{self, Conflict, Departure, Metadata};
 use crate::error::{EndReason, Error};
-use crate::id::SessionId;
+use crate::id::{SessionId, checked_note};
+use crate::limits::NOTE_BYTES;
 
 /// Work and the debt of its answer. It borrows its names while its own submitter runs it and owns
 /// them once it waits.
@@ -22,7 +23,8 @@ pub(crate) enum Work<'a> {
     Change {
         cell: Arc<Cell>,
         act: Act<'a>,
-        intent: Intent<'a>,
+        /// Absent if it says nothing: commands are moved more often than they are told why.
+        intent: Option<Box<Intent<'a>>>,
     },
     Follow {
         cell: Arc<Cell>,
@@ -79,7 +81,16 @@ pub(crate) struct Intent<'a> {
     pub(crate) note: Cow<'a, str>,
 }
 
-impl Intent<'_> {
+impl<'a> Intent<'a> {
+    /// What a command carries of it. Its note has to be fit to be shown.
+    pub(crate) fn checked(self) -> Result<Option<Box<Self>>, Error> {
+        if self.expected.is_none() && self.by.is_none() && self.note.is_empty() {
+            return Ok(None);
+        }
+        checked_note("reason", self.note.as_bytes(), NOTE_BYTES)?;
+        Ok(Some(Box::new(self)))
+    }
+
     fn into_owned(self) -> Intent<'static> {
         Intent { note: Cow::Owned(self.note.into_owned()), ..self }
     }
@@ -131,9 +142,11 @@ impl Act<'_> {
         use election::Command as Rule;
         Ok(Some(match self {
             Act::Create { .. } => return Ok(None),
-            Act::Enter { candidate, member, conflict, .. } => {
+            Act::Enter { candidate, member, conflict, metadata, only_if_leads } => {
                 member.check()?;
-                Rule::Enter { candidate, holder: member.holder, conflict: *conflict }
+                let (holder, says) = (member.holder, metadata.as_ref());
+                let (conflict, only_if_leads) = (*conflict, *only_if_leads);
+                Rule::Enter { candidate, holder, conflict, says, only_if_leads }
             }
             Act::Withdraw { candidate, member } => {
                 member.check()?;
@@ -149,24 +162,6 @@ impl Act<'_> {
             Act::Evict { candidate } => Rule::Evict { candidate },
             Act::Delete => Rule::Delete,
         }))
-    }
-
-    /// True for an Enter that is only to be done if it leads, and would not.
-    pub(super) fn would_only_wait(&self, now: &Term) -> bool {
-        match self {
-            Act::Enter { candidate, only_if_leads: true, .. } => {
-                !now.is_vacant() && !now.is_led_by(candidate)
-            }
-            _ => false,
-        }
-    }
-
-    /// What is said of who enters, for the terms to tell.
-    pub(super) fn entered(&self) -> Option<(&str, Option<&Arc<Metadata>>)> {
-        match self {
-            Act::Enter { candidate, metadata, .. } => Some((candidate, metadata.as_ref())),
-            _ => None,
-        }
     }
 
     /// Whose operation it is, if it is a session's.
@@ -208,7 +203,8 @@ impl Command<'_> {
         let Command { work, reply } = self;
         let work = match work {
             Work::Change { cell, act, intent } => {
-                Work::Change { cell, act: act.into_owned(), intent: intent.into_owned() }
+                let intent = intent.map(|intent| Box::new(intent.into_owned()));
+                Work::Change { cell, act: act.into_owned(), intent }
             }
             Work::LetGo { cell } => Work::LetGo { cell },
             Work::Follow { cell, slot } => Work::Follow { cell, slot },
@@ -224,5 +220,34 @@ impl Command<'_> {
     /// of their own.
     pub(crate) fn is_owed(&self) -> bool {
         !matches!(self.work, Work::Change { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::{Holder, SessionKind};
+    use crate::lease::{Ending, Lease};
+
+    /// Each way a session ends is told as what it was, with who did it and why.
+    #[test]
+    fn an_end_is_told_as_what_it_was() {
+        let id = |number| SessionId::new(number).unwrap();
+        let holder = Holder { session: id(1), kind: SessionKind::Fast };
+        for (ending, why, by, note) in [
+            (Ending::Closed, Departure::SessionEnded, Some(id(1)), ""),
+            (Ending::Disconnected, Departure::Disconnected, None, ""),
+            (Ending::Expired, Departure::SessionExpired, None, ""),
+            (Ending::Ended, Departure::SessionRemoved, Some(id(2)), "why"),
+        ] {
+            let member = Member::new(holder, Lease::open_ended(), Duration::ZERO);
+            // Said, but it ended otherwise meanwhile: then it does not count.
+            member.give_notice(Some(id(2)), "why");
+            assert!(member.lease.end(ending).is_some());
+            let end = SessionEnd::of(Arc::new(member));
+            assert_eq!((end.why, end.by, &*end.note), (why, by, note), "{ending:?}");
+        }
     }
 }

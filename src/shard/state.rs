@@ -92,7 +92,7 @@ impl State {
         let Command { work, reply } = command;
         match work {
             Work::Change { cell, act, intent } => {
-                let outcome = self.change(&cell, act, &intent, rules);
+                let outcome = self.change(&cell, act, intent.as_deref(), rules);
                 self.turn.answer(reply, outcome);
                 None
             }
@@ -130,13 +130,14 @@ impl State {
         &mut self,
         cell: &Arc<Cell>,
         act: Act<'_>,
-        intent: &Intent<'_>,
+        intent: Option<&Intent<'_>>,
         rules: &Rules,
     ) -> Outcome {
         let now = cell.newest();
         // As it reads: a name that was deleted has no term, whoever still holds its place.
         let present = if now.is_forgotten() { 0 } else { now.number() };
-        if let Some(expected) = intent.expected.filter(|&expected| expected != present) {
+        let expected = intent.and_then(|intent| intent.expected);
+        if let Some(expected) = expected.filter(|&expected| expected != present) {
             return Err(Error::TermMoved { expected, present });
         }
         if matches!(act, Act::Delete) {
@@ -144,17 +145,11 @@ impl State {
             self.created.remove(&ByPlace(cell.clone()));
         }
         match act.rule()? {
-            Some(_) if act.would_only_wait(&now) => {}
             Some(rule) => {
-                let entered = act.entered();
-                let origin = Origin {
-                    at: self.at(rules),
-                    by: act.session().or(intent.by),
-                    note: &intent.note,
-                    metadata: entered.and_then(|(_, metadata)| metadata),
-                };
-                let entered = entered.map(|(candidate, _)| candidate);
-                if let Some(next) = self.apply(cell, &now, &rule, &origin, entered, rules)? {
+                let by = act.session().or(intent.and_then(|intent| intent.by));
+                let note = intent.map_or("", |intent| &intent.note);
+                let origin = Origin { at: self.at(rules), by, note };
+                if let Some(next) = self.apply(cell, &now, &rule, &origin, rules)? {
                     if let Act::Enter { member, .. } = &act
                         && !now.holds(member.holder.session)
                     {
@@ -186,13 +181,13 @@ impl State {
         now: &Term,
         rule: &Rule<'_>,
         origin: &Origin<'_>,
-        entered: Option<&str>,
         rules: &Rules,
     ) -> Result<Option<Arc<Term>>, Error> {
         #[cfg(feature = "failpoints")]
         super::failpoint(rule);
-        let Some(effect) = election::apply(now, rule, &rules.bounds())? else { return Ok(None) };
-        let next = Arc::new(effect.term.told_by(now, origin, entered));
+        let effect = election::apply(now, rule, origin, &rules.bounds())?;
+        let Some(effect) = effect else { return Ok(None) };
+        let next = Arc::new(effect.term);
         if matches!(rule, Rule::Delete) {
             rules.floor.fetch_max(now.number());
         }
@@ -277,8 +272,8 @@ impl State {
         for place in places.drain(places.len().saturating_sub(LEAVE_STEP)..) {
             let now = place.0.newest();
             // Leaving is never refused.
-            let origin = Origin { at, by: end.by, note: &end.note, metadata: None };
-            let _left = self.apply(&place.0, &now, &rule, &origin, None, rules);
+            let origin = Origin { at, by: end.by, note: &end.note };
+            let _left = self.apply(&place.0, &now, &rule, &origin, rules);
         }
         self.removed = None;
         let is_done = places.is_empty();

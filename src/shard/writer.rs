@@ -32,6 +32,7 @@ impl Rules {
             floor: self.floor.load(),
             candidates: self.limits.candidates,
             candidate_bytes: self.limits.candidate_bytes,
+            said_bytes: self.limits.election_metadata_bytes,
         }
     }
 }

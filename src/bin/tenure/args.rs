@@ -345,6 +345,9 @@ pub(crate) struct Limits {
     /// Bytes of all candidates' names in one election.
     #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
     max_candidate_bytes: usize,
+    /// Bytes of what all candidates in one election say of themselves.
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    max_election_metadata_bytes: usize,
     /// Elections.
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     max_elections: usize,
@@ -377,6 +380,7 @@ impl Limits {
             name_bytes: self.max_name_bytes,
             candidates: self.max_candidates,
             candidate_bytes: self.max_candidate_bytes,
+            election_metadata_bytes: self.max_election_metadata_bytes,
             elections: self.max_elections,
             sessions: self.max_sessions,
             mailbox: self.max_mailbox,

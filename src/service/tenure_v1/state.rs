@@ -10,26 +10,26 @@ use crate::wire::tenure_v1::elections::{self as wire, cause};
 /// be longer than a frame.
 pub(super) fn state(election: &Election, term: &Term, leader_only: bool) -> wire::State {
     let mut standing = term.standing();
-    let leader = standing.next().map(|(name, holder)| candidate(term, name, holder, true));
+    let leader = standing.next().map(|(name, holder)| {
+        let metadata = term.metadata_of(name).map(metadata);
+        wire::Candidate { metadata, ..candidate(name, holder) }
+    });
     let waiting = standing.filter(|_| !leader_only);
     wire::State {
         election: election.name().to_owned(),
         term: term.number(),
         revision: term.revision(),
         leader,
-        candidates: waiting.map(|(name, holder)| candidate(term, name, holder, false)).collect(),
+        candidates: waiting.map(|(name, holder)| candidate(name, holder)).collect(),
         since_unix_micros: term.since_unix_micros(),
         valid_after_micros: if term.is_vacant() { 0 } else { micros(election.valid_after()) },
         change: (term.revision() > 0).then(|| change(&term.change())),
     }
 }
 
-fn candidate(term: &Term, name: &str, holder: Holder, tells: bool) -> wire::Candidate {
-    wire::Candidate {
-        name: name.to_owned(),
-        session: holder.session.number(),
-        metadata: term.metadata_of(name).filter(|_| tells).map(metadata),
-    }
+fn candidate(name: &str, holder: Holder) -> wire::Candidate {
+    let (name, session) = (name.to_owned(), holder.session.number());
+    wire::Candidate { name, session, metadata: None }
 }
 
 fn metadata(metadata: &Metadata) -> wire::Metadata {
