@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("limits", &["error"]),
     ("clock", &[]),
     ("sync", &[]),
+    ("elector", &[]),
     ("transcript", &[]),
     // pure
     ("election", &[]),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::*;
 use crate::election::Conflict;
-use crate::engine::{Act, Election};
+use crate::engine::{Act, Election, SessionSettings};
 use crate::error::Error;
 use crate::service::{Answer, Step, Task, probe};
 use crate::shard::{Outcome, Sink, Ticket};
@@ -402,7 +402,10 @@ fn q1_tasks_count_among_the_live_streams() {
 
 #[test]
 fn a_call_brings_the_key_that_its_metadata_carries() {
-    let mut peer = Peer::new();
+    let engine = engine(Limits::DEFAULT);
+    let (_session, key) = engine.open_session(SessionSettings::default()).unwrap();
+    let key = key.to_hex();
+    let mut peer = Peer::of(&engine, terms());
     let mut ask = |metadata: &[(&str, &str)]| {
         let found = Arc::new(Mutex::new(None));
         let notes = found.clone();
@@ -420,6 +423,6 @@ fn a_call_brings_the_key_that_its_metadata_carries() {
     };
     assert_eq!(ask(&[]), None);
     assert_eq!(ask(&[("other", "x")]), None);
-    let pairs = [("other", "x"), ("tenure-session", "00ff"), ("tenure-session", "22")];
-    assert_eq!(ask(&pairs).as_deref(), Some("00ff"));
+    let pairs = [("other", "x"), ("tenure-session", &*key), ("tenure-session", "22")];
+    assert_eq!(ask(&pairs), Some(key.clone()));
 }
