@@ -142,3 +142,44 @@ impl Drop for Caller {
         self.detach_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::engine::SessionSettings;
+
+    /// A connection may live for ever: what was opened on it and has ended is no weight to it.
+    #[test]
+    fn q1_ended_and_moved_sessions_are_not_kept() {
+        let clock = Clock::manual();
+        let engine = Engine::builder().clock(clock.clone()).manual_timers().open().unwrap();
+        let caller =
+            || Caller::new(engine.clone(), "a peer".into(), Arc::default(), Arc::default());
+        let (mut here, mut elsewhere) = (caller(), caller());
+        let open = || engine.open_session(SessionSettings::default()).unwrap().0;
+        let stays = open();
+        here.attach(stays.clone_handle()).unwrap();
+        for _ in 0..10 * FEW {
+            let [ends, moves] = [(); 2].map(|()| open());
+            here.attach(ends.clone_handle()).unwrap();
+            here.attach(moves.clone_handle()).unwrap();
+            elsewhere.attach(moves.clone_handle()).unwrap();
+            clock.advance(Duration::from_secs(2));
+            stays.renew().unwrap();
+            engine.tick(clock.now());
+            assert!(here.sessions.attached.len() <= FEW + 1);
+            assert!(ends.ended().is_some() || here.acting(ends.id().number()).is_ok());
+            let moved = here.acting(moves.id().number()).unwrap_err();
+            assert!(matches!(moved, Error::NotAttached | Error::SessionEnded { .. }), "{moved}");
+        }
+        assert!(here.acting(stays.id().number()).is_ok());
+        // As many as live here are kept, however many.
+        let live: Vec<Session> = (0..3 * FEW).map(|_| open()).collect();
+        live.iter().for_each(|it| here.attach(it.clone_handle()).unwrap());
+        assert!(live.iter().all(|it| here.acting(it.id().number()).is_ok()));
+    }
+}
