@@ -240,7 +240,7 @@ async fn who_leads_by_force_waits_until_the_former_has_let_go() {
     let lost = Lost { election: "jobs".into(), term: 1, ..def() };
     for released in [None, Some(0)] {
         let alive = peer.sessions.keep_alive(patiently(), &request(released)).await.unwrap();
-        assert_eq!(alive.lost, [lost.clone()]);
+        assert_eq!(alive.lost, std::slice::from_ref(&lost));
         let state = peer.state("jobs").await;
         assert_eq!(
             state.valid_after_micros, 3_000_000,
