@@ -147,7 +147,7 @@ impl Conn {
         let own = match self.phase {
             Phase::Fresh | Phase::Open => {
                 let frame = self.frame_since.map(|since| since + terms.frame_time);
-                let idle = terms.idle.map(|idle| self.heard + idle);
+                let idle = terms.idle.map(|idle| self.asked + idle);
                 [frame, idle, self.streams.next_deadline()].into_iter().flatten().min()
             }
             Phase::Lingering(_, until) => Some(until),
@@ -171,7 +171,7 @@ impl Conn {
                 }
                 if is_due(self.frame_since, self.terms.frame_time) {
                     self.finish(End::SlowFrame);
-                } else if self.terms.idle.is_some_and(|idle| self.heard + idle <= now) {
+                } else if self.terms.idle.is_some_and(|idle| self.asked + idle <= now) {
                     self.finish(End::Idle);
                 }
             }

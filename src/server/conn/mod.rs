@@ -72,7 +72,8 @@ pub(crate) struct Conn {
     backlog: bool,
     frame_since: Option<Moment>,
     stalled_since: Option<Moment>,
-    heard: Moment,
+    /// The last request, or the beginning.
+    asked: Moment,
     tally: Tally,
 }
 
@@ -115,16 +116,13 @@ impl Conn {
             backlog: false,
             frame_since: None,
             stalled_since: None,
-            heard: now,
+            asked: now,
             tally: Tally::default(),
         }
     }
 
     /// The peer sent `bytes`. Without bytes: works off what there was no room for before.
     pub(crate) fn feed(&mut self, now: Moment, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.heard = now;
-        }
         match self.phase {
             Phase::Fresh => self.meet(now, bytes),
             Phase::Open => self.read(now, bytes),
@@ -214,7 +212,10 @@ impl Conn {
     #[inline]
     fn on_frame(&mut self, now: Moment, header: Header, payload: &[u8]) {
         match header.kind {
-            kind::REQUEST => self.on_request(now, header.stream, payload),
+            kind::REQUEST => {
+                self.asked = now;
+                self.on_request(now, header.stream, payload);
+            }
             kind::DATA => self.on_data(header.stream, header.flags),
             _ => {}
         }
