@@ -27,7 +27,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// For a request that can't name one: the session of its key, or the connection's own.
+    /// For a request that names none: the session of its key, or the connection's own; renewed.
     pub(super) fn unnamed(
         &mut self,
         engine: &Engine,
@@ -37,7 +37,11 @@ impl Sessions {
             return Ok(session);
         }
         match &mut self.own {
-            Some(session) => Ok(session),
+            Some(session) => {
+                // No deadline moves, but a listing tells when it was last heard.
+                session.renew()?;
+                Ok(session)
+            }
             slot => {
                 let session = engine.connection_session()?;
                 // So that a listing shows whose it is.
@@ -56,13 +60,11 @@ impl Sessions {
 impl Caller {
     /// The session that the call acts for, renewed. `id` is what its request says; 0 says nothing.
     pub(super) fn acting(&mut self, id: u64) -> Result<Session, Error> {
-        let session = match SessionId::new(id) {
-            Some(id) => self.named(id)?,
-            None => {
-                let here = (self.connection, &*self.peer);
-                self.sessions.unnamed(&self.engine, here)?.clone_handle()
-            }
+        let Some(id) = SessionId::new(id) else {
+            let here = (self.connection, &*self.peer);
+            return Ok(self.sessions.unnamed(&self.engine, here)?.clone_handle());
         };
+        let session = self.named(id)?;
         session.renew()?;
         Ok(session)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tenure::SessionId;
 use tenure_schema::ttrpc_tenure::connection::HelloRequest;
 use tenure_schema::ttrpc_tenure::elections::State;
 use tenure_schema::ttrpc_tenure::sessions::KeepAliveRequest;
@@ -42,6 +43,16 @@ async fn each_call_renews_the_session_that_it_acts_for() {
     renewed("Hello by key");
     peer.state("jobs").await;
     assert_eq!(host.remaining(session.id), Some(MS), "nobody's call renews nobody");
+    // A connection's own has no deadline, and is heard all the same.
+    let own = peer.enter(0, "own", "c").await.unwrap().leader.session;
+    let silent = || host.engine.session_info(SessionId::new(own).unwrap()).unwrap().silent;
+    host.clock.advance(TTL);
+    assert_eq!(silent(), TTL);
+    peer.enter_v1(patiently(), "own", "c").await.unwrap();
+    assert_eq!(silent(), Duration::ZERO);
+    host.clock.advance(TTL);
+    peer.change("Anoint", &by(0, "own", "c")).await.unwrap();
+    assert_eq!(silent(), Duration::ZERO);
 }
 
 /// By id if it is attached here, else by the key, else the connection's own.
