@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use raw::{Bystander, Frame, PATIENCE, Raw, enter, get_term, until, watch};
+use raw::{Bystander, Frame, PATIENCE, Raw, enter, get_term, until, watch, withdraw};
 use socket2::SockRef;
 use tenure::{Clock, Engine, Limits, Server, ServerBuilder};
 
