@@ -30,6 +30,7 @@ impl LooseConnection {
             linger: Duration::from_secs(1),
             idle: None,
             cache_rules: Arc::from([]),
+            latches: Arc::default(),
         };
         let conn =
             Conn::new(engine.clone(), (outbox.clone(), 1), "loose".into(), Arc::new(terms), now);

@@ -118,8 +118,8 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let socket = Socket::tcp(near, address, hour).unwrap();
         let (frame_time, stall_time, linger) = (hour, hour, hour);
-        let terms =
-            Terms { frame_time, stall_time, linger, idle: None, cache_rules: Arc::default() };
+        let (cache_rules, latches) = (Arc::default(), Arc::default());
+        let terms = Terms { frame_time, stall_time, linger, idle: None, cache_rules, latches };
         let sink = Arc::new(Outbox::new(|| {}));
         let conn = Conn::new(engine.clone(), (sink, 1), "far".into(), Arc::new(terms), NOW);
         (Peer::new(conn, socket, 1), far)

@@ -7,7 +7,6 @@
 mod cache;
 mod election_v1;
 mod elections_v1;
-#[allow(dead_code, reason = "the service that comes next uses it")]
 mod latch;
 mod names;
 #[cfg(test)]
@@ -19,6 +18,7 @@ use std::sync::Arc;
 use crossbeam::atomic::AtomicCell;
 
 pub use self::cache::CacheRule;
+pub(crate) use self::latch::Latches;
 pub(crate) use self::task::{Step, Task};
 
 use self::elections_v1::Creation;
@@ -39,12 +39,12 @@ pub(crate) struct Caller {
     #[allow(dead_code, reason = "the services that come next use it")]
     connection: u64,
     /// Whose it is, for people.
-    #[allow(dead_code, reason = "the services that come next use it")]
     peer: Box<str>,
     /// Made by the first call that needs one.
     session: Option<Session>,
     names: Names,
     rules: Arc<[CacheRule]>,
+    latches: Arc<Latches>,
 }
 
 /// One call, as a transport received it.
@@ -203,9 +203,14 @@ impl Shape {
 
 impl Caller {
     /// A new connection of `peer`, as people would call it.
-    pub(crate) fn new(engine: Engine, peer: Box<str>, rules: Arc<[CacheRule]>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        peer: Box<str>,
+        rules: Arc<[CacheRule]>,
+        latches: Arc<Latches>,
+    ) -> Self {
         let connection = CONNECTIONS.fetch_add(1) + 1;
-        Self { engine, connection, peer, session: None, names: Names::default(), rules }
+        Self { engine, connection, peer, session: None, names: Names::default(), rules, latches }
     }
 
     /// The method table.
@@ -231,6 +236,7 @@ impl Caller {
                 "Close" => self.close(payload, to),
                 _ => Err(unknown(service, method)),
             },
+            latch::SERVICE => self.latch(method, payload, to),
             #[cfg(test)]
             probe::SERVICE => probe::answer(call, to),
             _ => Err(unknown(service, method)),

@@ -34,7 +34,7 @@ use super::sniff::{Protocol, sniff};
 use crate::clock::Moment;
 use crate::engine::{Engine, Session};
 use crate::error::Error;
-use crate::service::{CacheRule, Caller};
+use crate::service::{CacheRule, Caller, Latches};
 use crate::shard::Sink;
 use crate::wire::envelope;
 use crate::wire::frame::{Header, flag, kind};
@@ -51,6 +51,8 @@ pub(crate) struct Terms {
     /// Without a request, before the connection is closed.
     pub(crate) idle: Option<Duration>,
     pub(crate) cache_rules: Arc<[CacheRule]>,
+    /// The latch sessions of the engine: the servers keep them.
+    pub(crate) latches: Arc<Latches>,
 }
 
 pub(crate) struct Conn {
@@ -101,7 +103,7 @@ impl Conn {
         Self {
             key,
             sink,
-            caller: Caller::new(engine, peer, terms.cache_rules.clone()),
+            caller: Caller::new(engine, peer, terms.cache_rules.clone(), terms.latches.clone()),
             terms,
             bounds,
             phase: Phase::Fresh,

@@ -42,6 +42,7 @@ fn terms() -> Terms {
         linger: SECOND,
         idle: None,
         cache_rules: Arc::from([CacheRule { names: vec!["cached".into()], tags: vec![] }]),
+        latches: Arc::default(),
     }
 }
 
