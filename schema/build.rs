@@ -33,7 +33,7 @@ fn messages() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The election services' clients as the `ttrpc` crate makes them, with messages of their own.
+/// The clients of the election services and of the latch as the `ttrpc` crate makes them, with messages of their own.
 #[cfg(feature = "ttrpc-client")]
 fn clients() -> Result<(), Box<dyn Error>> {
     let folder = std::path::Path::new(&std::env::var("OUT_DIR")?).join("ttrpc");
@@ -42,6 +42,9 @@ fn clients() -> Result<(), Box<dyn Error>> {
         "runtime/v1/runtime.proto",
         "runtime/election/v1/elections.proto",
         "runtime/election/v1/election.proto",
+        "atomix/primitive/primitive.proto",
+        "atomix/headers/headers.proto",
+        "atomix/leader/latch.proto",
     ];
     ttrpc_codegen::Codegen::new()
         .out_dir(&folder)
@@ -52,7 +55,9 @@ fn clients() -> Result<(), Box<dyn Error>> {
         .run()?;
     // The generator's own list leaves out the services.
     let modules = ["runtime", "election", "election_ttrpc", "elections", "elections_ttrpc"];
-    let list: String = modules.iter().map(|name| format!("pub mod {name};\n")).collect();
+    let latch = ["primitive", "headers", "latch", "latch_ttrpc"];
+    let modules = modules.iter().chain(&latch);
+    let list: String = modules.map(|name| format!("pub mod {name};\n")).collect();
     std::fs::write(folder.join("mod.rs"), list)?;
     Ok(())
 }
