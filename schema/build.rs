@@ -40,6 +40,9 @@ fn clients() -> Result<(), Box<dyn Error>> {
         "runtime/v1/runtime.proto",
         "runtime/election/v1/elections.proto",
         "runtime/election/v1/election.proto",
+        "atomix/primitive/primitive.proto",
+        "atomix/headers/headers.proto",
+        "atomix/leader/latch.proto",
     ];
     generate("ttrpc", &atomix)?;
     // In a folder of their own: both packages have an `elections`.

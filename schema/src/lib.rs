@@ -6,7 +6,7 @@ include!(concat!(env!("OUT_DIR"), "/_all.rs"));
 
 pub use prost_types::Duration;
 
-/// What the `ttrpc` crate's own generator makes of the v1 election services. Tests hold the server
+/// What the `ttrpc` crate's own generator makes of the v1 election services and of the latch. Tests hold the server
 /// to its clients.
 #[cfg(feature = "ttrpc-client")]
 #[allow(unreachable_pub, unused)]

@@ -31,6 +31,7 @@ impl LooseConnection {
             idle: None,
             cache_rules: Arc::from([]),
             told: Arc::from([]),
+            latches: Arc::default(),
         };
         let conn =
             Conn::new(engine.clone(), (outbox.clone(), 1), "loose".into(), Arc::new(terms), now);

@@ -125,6 +125,7 @@ mod tests {
             idle: None,
             cache_rules: Arc::default(),
             told: Arc::default(),
+            latches: Arc::default(),
         };
         let sink = Arc::new(Outbox::new(|| {}));
         let conn = Conn::new(engine.clone(), (sink, 1), "far".into(), Arc::new(terms), NOW);

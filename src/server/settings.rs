@@ -8,7 +8,7 @@ use super::Server;
 use super::conn::Terms;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::service::CacheRule;
+use crate::service::{CacheRule, Latches};
 
 /// Where Atomix clients look.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:5678";
@@ -138,6 +138,7 @@ impl ServerBuilder {
             idle: self.connection_idle,
             cache_rules: Arc::from(self.cache_rules.as_slice()),
             told: self.told(),
+            latches: Latches::of(&self.engine),
         }
     }
 

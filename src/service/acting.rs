@@ -159,8 +159,15 @@ mod tests {
     fn q1_ended_and_moved_sessions_are_not_kept() {
         let clock = Clock::manual();
         let engine = Engine::builder().clock(clock.clone()).manual_timers().open().unwrap();
-        let caller =
-            || Caller::new(engine.clone(), "a peer".into(), Arc::default(), Arc::default());
+        let caller = || {
+            Caller::new(
+                engine.clone(),
+                "a peer".into(),
+                Arc::default(),
+                Arc::default(),
+                Arc::default(),
+            )
+        };
         let (mut here, mut elsewhere) = (caller(), caller());
         let open = || engine.open_session(SessionSettings::default()).unwrap().0;
         let stays = open();

@@ -8,7 +8,6 @@ mod acting;
 mod cache;
 mod election_v1;
 mod elections_v1;
-#[allow(dead_code, reason = "the service that comes next uses it")]
 mod latch;
 mod names;
 #[cfg(test)]
@@ -21,6 +20,7 @@ use std::sync::Arc;
 use crossbeam::atomic::AtomicCell;
 
 pub use self::cache::CacheRule;
+pub(crate) use self::latch::Latches;
 pub(crate) use self::task::{Step, Task};
 
 use self::acting::Sessions;
@@ -47,6 +47,7 @@ pub(crate) struct Caller {
     rules: Arc<[CacheRule]>,
     /// What a server tells of its settings, by the name of their flag.
     settings: Arc<[(&'static str, String)]>,
+    latches: Arc<Latches>,
 }
 
 /// One call, as a transport received it.
@@ -206,10 +207,11 @@ impl Caller {
         peer: Box<str>,
         rules: Arc<[CacheRule]>,
         settings: Arc<[(&'static str, String)]>,
+        latches: Arc<Latches>,
     ) -> Self {
         let connection = CONNECTIONS.fetch_add(1) + 1;
         let (sessions, names) = (Sessions::default(), Names::default());
-        Self { engine, connection, peer, sessions, names, rules, settings }
+        Self { engine, connection, peer, sessions, names, rules, settings, latches }
     }
 
     /// The method table.
@@ -265,6 +267,7 @@ impl Caller {
                 "Hello" => self.hello(payload),
                 _ => Err(unknown(service, method)),
             },
+            latch::SERVICE => self.latch(method, payload, to),
             #[cfg(test)]
             probe::SERVICE => probe::answer(call, to),
             _ => Err(unknown(service, method)),

@@ -34,7 +34,7 @@ use super::sniff::{Protocol, sniff};
 use crate::clock::Moment;
 use crate::engine::{Engine, Session};
 use crate::error::Error;
-use crate::service::{CacheRule, Caller};
+use crate::service::{CacheRule, Caller, Latches};
 use crate::shard::Sink;
 use crate::wire::envelope;
 use crate::wire::frame::{Header, flag, kind};
@@ -53,6 +53,8 @@ pub(crate) struct Terms {
     pub(crate) cache_rules: Arc<[CacheRule]>,
     /// What clients are told of the settings.
     pub(crate) told: Arc<[(&'static str, String)]>,
+    /// The latch sessions of the engine: the servers keep them.
+    pub(crate) latches: Arc<Latches>,
 }
 
 pub(crate) struct Conn {
@@ -104,7 +106,13 @@ impl Conn {
         Self {
             key,
             sink,
-            caller: Caller::new(engine, peer, terms.cache_rules.clone(), terms.told.clone()),
+            caller: Caller::new(
+                engine,
+                peer,
+                terms.cache_rules.clone(),
+                terms.told.clone(),
+                terms.latches.clone(),
+            ),
             terms,
             bounds,
             phase: Phase::Fresh,

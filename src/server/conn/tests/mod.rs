@@ -43,6 +43,7 @@ fn terms() -> Terms {
         idle: None,
         cache_rules: Arc::from([CacheRule { names: vec!["cached".into()], tags: vec![] }]),
         told: Arc::default(),
+        latches: Arc::default(),
     }
 }
 
