@@ -190,7 +190,7 @@ async fn delete_ends_every_session_of_the_latch() {
     assert!(a.keep_alive(header(other, 0)).await.refused().contains("is another latch's"));
     let again = a.create().await;
     let joined = a.join(again, 1, "a").await.ok();
-    assert!(joined > r#"1 "a" [a]"#.into(), "no term comes twice: {joined}");
+    assert!(!joined.starts_with("1 "), "no term comes twice: {joined}");
 }
 
 fn name(name: &str, namespace: &str) -> protobuf::MessageField<Name> {

@@ -16,33 +16,33 @@ use tenure_schema::ttrpc_client::runtime::PrimitiveID;
 use ttrpc::asynchronous::{Client, ClientStreamReceiver};
 use ttrpc::context::{self, Context};
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The election that is the latch of these tests.
-pub const NAME: &str = "jobs.cron";
+pub(crate) const NAME: &str = "jobs.cron";
 
-pub fn serve(engine: &Engine) -> Server {
+pub(crate) fn serve(engine: &Engine) -> Server {
     Server::builder(engine.clone()).listen("127.0.0.1:0").spawn().unwrap()
 }
 
-pub fn patiently() -> Context {
+pub(crate) fn patiently() -> Context {
     context::with_duration(PATIENCE)
 }
 
 /// One connection.
-pub struct Node {
-    pub raw: Client,
-    pub latch: LeaderLatchServiceClient,
+pub(crate) struct Node {
+    pub(crate) raw: Client,
+    pub(crate) latch: LeaderLatchServiceClient,
     v1: LeaderElectionClient,
 }
 
 /// A reply: its header, and its latch if it has one.
-pub struct Reply {
-    pub header: ResponseHeader,
-    pub latch: Option<Latch>,
+pub(crate) struct Reply {
+    pub(crate) header: ResponseHeader,
+    pub(crate) latch: Option<Latch>,
 }
 
 /// A request's header for the latch of these tests.
-pub fn header(session: u64, request: u64) -> RequestHeader {
+pub(crate) fn header(session: u64, request: u64) -> RequestHeader {
     let name = Name { name: "cron".into(), namespace: "jobs".into(), ..Default::default() };
     RequestHeader {
         name: Some(name).into(),
@@ -52,7 +52,7 @@ pub fn header(session: u64, request: u64) -> RequestHeader {
     }
 }
 
-pub fn acknowledging(session: u64, request: u64, streams: &[(u64, u64)]) -> RequestHeader {
+pub(crate) fn acknowledging(session: u64, request: u64, streams: &[(u64, u64)]) -> RequestHeader {
     let streams = streams.iter().map(|&(stream_id, response_id)| StreamHeader {
         stream_id,
         response_id,
@@ -69,7 +69,7 @@ impl Reply {
         Self { header: header.into_option().expect("a header"), latch: latch.into_option() }
     }
 
-    pub fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         match self.header.status.value() {
             0 => {
                 assert_eq!(self.header.message, "");
@@ -81,32 +81,32 @@ impl Reply {
     }
 
     #[track_caller]
-    pub fn refused(&self) -> &str {
+    pub(crate) fn refused(&self) -> &str {
         self.failure().unwrap_or_else(|| panic!("not refused: {}", self.shown()))
     }
 
     /// The latch, as `5 a [a b]`.
     #[track_caller]
-    pub fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         let latch = self.latch.as_ref().expect("the latch is present");
         format!("{} {:?} [{}]", latch.id, latch.leader, latch.participants.join(" "))
     }
 
     /// The latch of a reply that is not a failure.
     #[track_caller]
-    pub fn ok(&self) -> String {
+    pub(crate) fn ok(&self) -> String {
         assert_eq!(self.failure(), None);
         self.state()
     }
 
     /// Session, stream and response, as they stand in the header.
-    pub fn ids(&self) -> (u64, u64, u64) {
+    pub(crate) fn ids(&self) -> (u64, u64, u64) {
         (self.header.session_id, self.header.stream_id, self.header.response_id)
     }
 
     /// An event, as `2 RESPONSE 5 a [a b]`.
     #[track_caller]
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let kind = ["RESPONSE", "OPEN_STREAM", "CLOSE_STREAM"][self.header.type_.value() as usize];
         let state = if self.latch.is_some() { self.state() } else { "-".into() };
         format!("{} {kind} {state}", self.header.response_id)
@@ -114,7 +114,7 @@ impl Reply {
 }
 
 impl Node {
-    pub async fn to(server: &Server) -> Self {
+    pub(crate) async fn to(server: &Server) -> Self {
         let raw = Client::connect(&format!("tcp://{}", server.addresses()[0])).await.unwrap();
         let latch = LeaderLatchServiceClient::new(raw.clone());
         let v1 = LeaderElectionClient::new(raw.clone());
@@ -122,7 +122,7 @@ impl Node {
     }
 
     /// With a timeout in milliseconds, or the default.
-    pub async fn try_create(&self, timeout: Option<i64>) -> Reply {
+    pub(crate) async fn try_create(&self, timeout: Option<i64>) -> Reply {
         let duration = |ms: i64| protobuf::well_known_types::duration::Duration {
             seconds: ms / 1000,
             nanos: (ms % 1000 * 1_000_000) as i32,
@@ -134,65 +134,65 @@ impl Node {
         Reply::of(reply.header, None.into())
     }
 
-    pub async fn create(&self) -> u64 {
+    pub(crate) async fn create(&self) -> u64 {
         let reply = self.try_create(None).await;
         assert_eq!(reply.failure(), None);
         reply.header.session_id
     }
 
-    pub async fn keep_alive(&self, header: RequestHeader) -> Reply {
+    pub(crate) async fn keep_alive(&self, header: RequestHeader) -> Reply {
         let request = KeepAliveRequest { header: Some(header).into(), ..Default::default() };
         let reply = self.latch.keep_alive(patiently(), &request).await.unwrap();
         Reply::of(reply.header, None.into())
     }
 
-    pub async fn close(&self, header: RequestHeader, delete: bool) -> Reply {
+    pub(crate) async fn close(&self, header: RequestHeader, delete: bool) -> Reply {
         let request = CloseRequest { header: Some(header).into(), delete, ..Default::default() };
         let reply = self.latch.close(patiently(), &request).await.unwrap();
         Reply::of(reply.header, None.into())
     }
 
-    pub async fn join(&self, session: u64, request: u64, participant: &str) -> Reply {
+    pub(crate) async fn join(&self, session: u64, request: u64, participant: &str) -> Reply {
         self.join_with(header(session, request), participant).await
     }
 
-    pub async fn join_with(&self, header: RequestHeader, participant: &str) -> Reply {
+    pub(crate) async fn join_with(&self, header: RequestHeader, participant: &str) -> Reply {
         let (header, participant_id) = (Some(header).into(), participant.into());
         let request = LatchRequest { header, participant_id, ..Default::default() };
         let reply = self.latch.latch(patiently(), &request).await.unwrap();
         Reply::of(reply.header, reply.latch)
     }
 
-    pub async fn get(&self, header: RequestHeader) -> Reply {
+    pub(crate) async fn get(&self, header: RequestHeader) -> Reply {
         let request = GetRequest { header: Some(header).into(), ..Default::default() };
         let reply = self.latch.get(patiently(), &request).await.unwrap();
         Reply::of(reply.header, reply.latch)
     }
 
-    pub async fn events(&self, header: RequestHeader) -> Events {
+    pub(crate) async fn events(&self, header: RequestHeader) -> Events {
         let request = EventRequest { header: Some(header).into(), ..Default::default() };
         Events(self.latch.events(Context::default(), &request).await.unwrap())
     }
 
-    pub async fn enter(&self, candidate: &str) -> ttrpc::Result<String> {
+    pub(crate) async fn enter(&self, candidate: &str) -> ttrpc::Result<String> {
         let (id, candidate) = (v1_id(), candidate.into());
         let request = EnterRequest { id, candidate, ..Default::default() };
         self.v1.enter(patiently(), &request).await.map(|reply| show(&reply.term))
     }
 
-    pub async fn anoint(&self, candidate: &str) -> String {
+    pub(crate) async fn anoint(&self, candidate: &str) -> String {
         let (id, candidate) = (v1_id(), candidate.into());
         let request = AnointRequest { id, candidate, ..Default::default() };
         show(&self.v1.anoint(patiently(), &request).await.unwrap().term)
     }
 
-    pub async fn term(&self) -> String {
+    pub(crate) async fn term(&self) -> String {
         let request = GetTermRequest { id: v1_id(), ..Default::default() };
         show(&self.v1.get_term(patiently(), &request).await.unwrap().term)
     }
 
     /// A call without the generated code.
-    pub async fn call(&self, method: &str, payload: &[u8]) -> ttrpc::Result<Vec<u8>> {
+    pub(crate) async fn call(&self, method: &str, payload: &[u8]) -> ttrpc::Result<Vec<u8>> {
         let mut request = ttrpc::proto::Request::new();
         request.service = "atomix.leader.LeaderLatchService".into();
         request.method = method.into();
@@ -210,16 +210,16 @@ fn show(term: &Term) -> String {
     format!("t{} {} [{}]", term.term, term.leader, term.candidates.join(" "))
 }
 
-pub struct Events(ClientStreamReceiver<EventResponse>);
+pub(crate) struct Events(ClientStreamReceiver<EventResponse>);
 
 impl Events {
-    pub async fn next(&mut self) -> Option<Reply> {
+    pub(crate) async fn next(&mut self) -> Option<Reply> {
         let received = tokio::time::timeout(PATIENCE, self.0.recv()).await.expect("in time");
         received.unwrap().map(|event| Reply::of(event.header, event.latch))
     }
 
     /// The next event, shown.
-    pub async fn say(&mut self) -> String {
+    pub(crate) async fn say(&mut self) -> String {
         self.next().await.map_or_else(|| "the end".into(), |event| event.shown())
     }
 }

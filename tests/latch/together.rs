@@ -5,8 +5,8 @@ use std::time::Duration;
 use tenure::{Clock, Engine};
 use ttrpc::Code;
 
-use crate::node::{NAME, Node, header, serve};
-use crate::{name, served};
+use crate::node::{NAME, Node, header, patiently, serve};
+use crate::{create, name, served};
 use tenure_schema::ttrpc_client::headers::RequestHeader;
 
 #[tokio::test]
@@ -42,8 +42,9 @@ async fn a_latch_is_the_election_of_its_namespace_and_name() {
     let node = Node::to(&server).await;
     for (namespace, expected) in [("", "cron"), ("jobs", "jobs.cron")] {
         let header = RequestHeader { name: name("cron", namespace), ..Default::default() };
-        let created = node.latch.create(crate::node::patiently(), &crate::create(header.clone()));
-        let session_id = created.await.unwrap().header.session_id;
+        let request = create(header.clone());
+        let created = node.latch.create(patiently(), &request).await.unwrap();
+        let session_id = created.header.session_id;
         let joined = node.join_with(RequestHeader { session_id, ..header }, expected).await;
         assert_eq!(joined.failure(), None);
         assert_eq!(engine.term(expected).unwrap().leader(), Some(expected));

@@ -124,7 +124,9 @@ impl Task for Delete {
                 match self.end_sessions(&term) {
                     Ok(()) if term.is_vacant() => {
                         self.submitted = true;
-                        let intent = Intent { expected: Some(term.number()), ..Intent::default() };
+                        // A name that is forgotten reads as term 0, in a condition too.
+                        let expected = if term.is_forgotten() { 0 } else { term.number() };
+                        let intent = Intent { expected: Some(expected), ..Intent::default() };
                         let Call { sink, ticket } = &self.call;
                         self.election.submit_with(Act::Delete, intent, sink, *ticket);
                         return Step::Wait(None);
