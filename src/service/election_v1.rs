@@ -78,9 +78,6 @@ impl Caller {
         let request = CandidateRequest::decode(payload)
             .map_err(|fault| fault.of("atomix.runtime.election.v1.WithdrawRequest"))?;
         let candidate = self.checked(request.candidate)?;
-        if self.sessions.unnamed_if_any().is_none() {
-            return self.withdraw_of_nobody(request.name, candidate);
-        }
         let Some(election) = self.names.find(request.name, &self.engine)? else {
             return Ok(Answer::Now(NO_TERM));
         };
@@ -88,20 +85,6 @@ impl Caller {
         let session = self.sessions.unnamed(&self.engine, (self.connection, &self.peer))?;
         election.submit(Act::Withdraw { candidate, session }, sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
-    }
-
-    /// Who has no session holds no candidate, and needs none to be told so.
-    fn withdraw_of_nobody(&mut self, name: &str, candidate: &str) -> Result<Answer<'_>, Error> {
-        let Some(term) = self.names.read(name, &self.engine)? else {
-            return Ok(Answer::Now(NO_TERM));
-        };
-        match term.holder_of(candidate) {
-            None => Ok(Answer::Now(Body::of(term))),
-            Some(holder) => {
-                let holder = holder.session;
-                Err(Error::NotYours { candidate: candidate.into(), holder })
-            }
-        }
     }
 
     /// Changes the queue of an election if there is one: it never makes one.
