@@ -13,7 +13,7 @@ pub enum Verdict {
     Unknown,
 }
 
-/// What kind of change made a [`Term`].
+/// What kind of change made a [`Term`](crate::Term).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
