@@ -108,10 +108,12 @@ impl<K, S> Writer<'_, K, S> {
         // its own, before what others hand over meanwhile.
         let mut earlier = waiting.len();
         let mut next = std::iter::from_fn(|| {
-            let own_is_due = earlier == 0 || waiting.is_empty();
+            if let Some(own) = own.take_if(|_| earlier == 0 || waiting.is_empty()) {
+                return Some(Next::Own(own));
+            }
             earlier = earlier.saturating_sub(1);
-            let own = own.take_if(|_| own_is_due).map(Next::Own);
-            own.or_else(|| waiting.pop().map(Next::Waited))
+            // Looking is cheaper than trying, and is all that most turns need.
+            if waiting.is_empty() { None } else { waiting.pop().map(Next::Waited) }
         });
         match self.state() {
             Some(mut state) => run(&mut state, &mut next),

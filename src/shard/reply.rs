@@ -1,6 +1,6 @@
 //! Where an outcome goes: to a thread that waits, or to a sink such as a server's reactor.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::thread::{self, Thread};
 
@@ -83,28 +83,46 @@ pub(crate) struct Waiter {
 
 thread_local! {
     /// Reused from call to call, so that an uncontended change allocates nothing for its reply.
-    static WAITER: RefCell<Arc<Waiter>> = RefCell::new(Arc::new(Waiter::of_this_thread()));
+    static SPARE: Cell<Option<Arc<Waiter>>> = const { Cell::new(None) };
+    /// The address of the waiter whose command this thread is submitting.
+    static SUBMITTING: Cell<usize> = const { Cell::new(0) };
+    /// What came for that one on this very thread, which is the usual case: nothing atomic.
+    static HERE: Cell<Option<Outcome>> = const { Cell::new(None) };
 }
 
 impl Waiter {
-    fn of_this_thread() -> Self {
-        Self { outcome: ArrayQueue::new(1), thread: thread::current() }
+    fn of_this_thread() -> Arc<Self> {
+        // One that is still held elsewhere could bring us somebody else's outcome.
+        let spare = SPARE.take().filter(|spare| Arc::strong_count(spare) == 1);
+        spare.unwrap_or_else(|| {
+            Arc::new(Self { outcome: ArrayQueue::new(1), thread: thread::current() })
+        })
     }
 
     /// Runs `submit` with this thread's reply address and waits for the outcome. Spins a little
     /// first: a turn takes less time than going to sleep.
     pub(crate) fn wait(submit: impl FnOnce(ReplyTo)) -> Outcome {
-        let waiter = WAITER.with_borrow_mut(|mine| {
-            // One that is still held elsewhere could bring us somebody else's outcome.
-            if Arc::get_mut(mine).is_none() {
-                *mine = Arc::new(Waiter::of_this_thread());
-            }
-            mine.clone()
-        });
-        submit(ReplyTo::Caller(waiter.clone()));
+        let waiter = Self::of_this_thread();
+        let outcome = match waiter.submitting(submit) {
+            Some(outcome) => outcome,
+            None => waiter.elsewhere(),
+        };
+        SPARE.set(Some(waiter));
+        outcome
+    }
+
+    /// The outcome, if this thread itself came to it.
+    fn submitting(self: &Arc<Self>, submit: impl FnOnce(ReplyTo)) -> Option<Outcome> {
+        // A waker that runs meanwhile may submit something of its own.
+        let _before = Before(SUBMITTING.replace(self.address()), HERE.take());
+        submit(ReplyTo::Caller(self.clone()));
+        HERE.take()
+    }
+
+    fn elsewhere(&self) -> Outcome {
         let backoff = Backoff::new();
         loop {
-            if let Some(outcome) = waiter.outcome.pop() {
+            if let Some(outcome) = self.outcome.pop() {
                 return outcome;
             }
             if backoff.is_completed() {
@@ -116,7 +134,26 @@ impl Waiter {
     }
 
     fn deliver(&self, outcome: Outcome) {
+        if SUBMITTING.get() == self.address() {
+            HERE.set(Some(outcome));
+            return;
+        }
         let _only_one_is_ever_due = self.outcome.push(outcome);
         self.thread.unpark();
+    }
+
+    /// Tells it from all others that live.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+/// What this thread was submitting before, put back also where it unwinds.
+struct Before(usize, Option<Outcome>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        SUBMITTING.set(self.0);
+        HERE.set(self.1.take());
     }
 }
