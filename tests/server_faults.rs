@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use raw::{Bystander, Frame, PATIENCE, Raw, enter, get_term, until, watch};
+use raw::{Bystander, Frame, PATIENCE, Raw, enter, get_term, until, watch, withdraw};
 use socket2::SockRef;
 use tenure::{Clock, Engine, Limits, Server, ServerBuilder};
 
@@ -288,6 +288,9 @@ fn q1_each_limit_names_itself() {
     peer.ask(&enter(1, "e", "b"));
     refused(peer.ask(&enter(1, "e", "c")), "candidates");
     refused(Raw::connect(&server).ask(&enter(1, "e", "c")), "sessions");
+    // Who has no session needs none to hear that there is nothing to withdraw.
+    assert_eq!(Raw::connect(&server).ask(&withdraw(1, "e", "nobody")).term().leader, "a");
+    assert_eq!(Raw::connect(&server).ask(&withdraw(1, "e", "b")).failure().0, 7);
     peer.ask(&enter(1, "e2", "a"));
     refused(peer.ask(&enter(1, "e3", "a")), "elections");
     for stream in [1, 3, 5, 7] {

@@ -20,7 +20,8 @@ pub(crate) enum Command<'a> {
         only_if_leads: bool,
     },
     /// Leaves, if it is this session's.
-    Withdraw { candidate: &'a str, session: SessionId },
+    /// Nobody's session holds nothing.
+    Withdraw { candidate: &'a str, session: Option<SessionId> },
     /// Becomes the head; the others keep their order.
     Anoint { candidate: &'a str },
     /// Swaps with the one before it.

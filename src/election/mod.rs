@@ -120,13 +120,17 @@ fn enter(
     step.to(list.reassigned(at, holder, says), reason, Departed::One(former.session))
 }
 
-fn withdraw(step: &Step<'_>, candidate: &str, session: SessionId) -> Result<Option<Effect>, Error> {
+fn withdraw(
+    step: &Step<'_>,
+    candidate: &str,
+    session: Option<SessionId>,
+) -> Result<Option<Effect>, Error> {
     let list = step.now.roster();
     let Some((at, holder)) = list.find(candidate) else { return Ok(None) };
-    if holder.session != session {
+    if session != Some(holder.session) {
         return Err(Error::NotYours { candidate: candidate.into(), holder: holder.session });
     }
-    step.to(list.without(at), Reason::Withdrawn, Departed::One(session))
+    step.to(list.without(at), Reason::Withdrawn, Departed::One(holder.session))
 }
 
 fn evict(step: &Step<'_>, candidate: &str) -> Result<Option<Effect>, Error> {

@@ -61,7 +61,7 @@ fn outcome(list: &List, forgotten: bool, command: &Command<'static>) -> Outcome 
         }
         Command::Withdraw { candidate, session } => {
             if let Some(at) = place(candidate) {
-                if list[at].holder.session != session {
+                if Some(list[at].holder.session) != session {
                     return Outcome::NotYours(list[at].holder.session);
                 }
                 next.remove(at);
@@ -322,7 +322,7 @@ fn step() -> impl Strategy<Value = Step> {
     let command = prop_oneof![
         10 => enter(),
         3 => (name(), by())
-            .prop_map(|(candidate, by)| Command::Withdraw { candidate, session: by.session }),
+            .prop_map(|(candidate, by)| Command::Withdraw { candidate, session: Some(by.session) }),
         2 => name().prop_map(|candidate| Command::Anoint { candidate }),
         3 => name().prop_map(|candidate| Command::Promote { candidate }),
         3 => name().prop_map(|candidate| Command::Demote { candidate }),

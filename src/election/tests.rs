@@ -223,7 +223,7 @@ fn command<'a>(words: &[&'a str]) -> Command<'a> {
         [who, "enter", candidate, "pass"] => enter(who, candidate, Conflict::PassFromConnection),
         [who, "enter", candidate, "take-over"] => enter(who, candidate, Conflict::TakeOver),
         [who, "withdraw", candidate] => {
-            Command::Withdraw { candidate, session: holder(who).session }
+            Command::Withdraw { candidate, session: Some(holder(who).session) }
         }
         ["anoint", candidate] => Command::Anoint { candidate },
         ["promote", candidate] => Command::Promote { candidate },

@@ -33,7 +33,8 @@ pub(crate) enum Act<'a> {
     },
     Withdraw {
         candidate: &'a str,
-        session: &'a Session,
+        /// Nobody's, where the caller has no session.
+        session: Option<&'a Session>,
     },
     Anoint {
         candidate: &'a str,
@@ -128,7 +129,7 @@ impl Election {
     /// [`Error::NotYours`] if another session holds it, [`Error::SessionEnded`],
     /// [`Error::InvalidName`].
     pub fn withdraw(&self, session: &Session, candidate: &str) -> Outcome {
-        self.act(Act::Withdraw { candidate, session })
+        self.act(Act::Withdraw { candidate, session: Some(session) })
     }
 
     /// `candidate` becomes the leader, the old one the second.
@@ -202,7 +203,7 @@ impl Election {
     /// later leadership.
     pub(super) fn resign(&self, session: &Session, candidate: &str, term: u64) -> Outcome {
         let intent = Intent { expected: Some(term), ..Intent::default() };
-        self.act_with(Act::Withdraw { candidate, session }, intent)
+        self.act_with(Act::Withdraw { candidate, session: Some(session) }, intent)
     }
 
     /// All candidates leave and the name is forgotten. No later election of any name starts at or
@@ -280,7 +281,8 @@ impl Election {
                 }
             }
             Act::Withdraw { candidate, session } => {
-                shard::Act::Withdraw { candidate: name(candidate)?, member: member(session)? }
+                let member = session.map(member).transpose()?;
+                shard::Act::Withdraw { candidate: name(candidate)?, member }
             }
             Act::Anoint { candidate } => shard::Act::Anoint { candidate: name(candidate)? },
             Act::Promote { candidate } => shard::Act::Promote { candidate: name(candidate)? },

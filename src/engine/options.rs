@@ -100,7 +100,7 @@ impl Election {
         candidate: &str,
         options: ChangeOptions,
     ) -> Outcome {
-        self.act_with(Act::Withdraw { candidate, session }, options.intent())
+        self.act_with(Act::Withdraw { candidate, session: Some(session) }, options.intent())
     }
 
     /// As [`anoint`](Self::anoint), on a condition or with a note.

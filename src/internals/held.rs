@@ -191,7 +191,9 @@ impl Desk {
             Ask::TakeOver { candidate, session } => {
                 Act::enter(candidate, session, Conflict::TakeOver)
             }
-            Ask::Withdraw { candidate, session } => Act::Withdraw { candidate, session },
+            Ask::Withdraw { candidate, session } => {
+                Act::Withdraw { candidate, session: Some(session) }
+            }
             Ask::Anoint { candidate } => Act::Anoint { candidate },
             Ask::Promote { candidate } => Act::Promote { candidate },
             Ask::Demote { candidate } => Act::Demote { candidate },

@@ -38,7 +38,6 @@ impl Sessions {
         }
         match &mut self.own {
             Some(session) => {
-                // No deadline moves, but a listing tells when it was last heard.
                 session.renew()?;
                 Ok(session)
             }
@@ -51,7 +50,17 @@ impl Sessions {
         }
     }
 
-    /// The same, if there is one already.
+    /// The same, if there is one already. That of a connection has no deadline to move, but a
+    /// listing tells when it was last heard.
+    pub(super) fn renewed_if_any(&self) -> Result<Option<&Session>, Error> {
+        self.own
+            .iter()
+            .filter(|_| self.by_key.is_none())
+            .try_for_each(|own| own.renew().map(drop))?;
+        Ok(self.unnamed_if_any())
+    }
+
+    /// The same, as it is.
     pub(super) fn unnamed_if_any(&self) -> Option<&Session> {
         self.by_key.as_ref().or(self.own.as_ref())
     }
@@ -70,9 +79,9 @@ impl Caller {
     }
 
     /// As [`acting`](Self::acting), for a call that may act for nobody: no session is made for it.
-    pub(super) fn acting_if_any(&mut self, id: u64) -> Result<Option<SessionId>, Error> {
+    pub(super) fn acting_if_any(&mut self, id: u64) -> Result<Option<Session>, Error> {
         let nobody = id == 0 && self.sessions.unnamed_if_any().is_none();
-        if nobody { Ok(None) } else { self.acting(id).map(|session| Some(session.id())) }
+        if nobody { Ok(None) } else { self.acting(id).map(Some) }
     }
 
     /// As [`acting`](Self::acting), for a call that is about a session: none is made for it.

@@ -82,7 +82,7 @@ impl Caller {
             return Ok(Answer::Now(NO_TERM));
         };
         let (sink, ticket) = to.claim()?;
-        let session = self.sessions.unnamed(&self.engine, (self.connection, &self.peer))?;
+        let session = self.sessions.renewed_if_any()?;
         election.submit(Act::Withdraw { candidate, session }, sink, ticket);
         Ok(Answer::Later(Shape::Term(election.clone())))
     }

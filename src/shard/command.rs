@@ -115,7 +115,8 @@ pub(crate) enum Act<'a> {
     },
     Withdraw {
         candidate: Cow<'a, str>,
-        member: Arc<Member>,
+        /// Who has no session holds no candidate, and is told so in turn with everybody.
+        member: Option<Arc<Member>>,
     },
     Anoint {
         candidate: Cow<'a, str>,
@@ -149,8 +150,9 @@ impl Act<'_> {
                 Rule::Enter { candidate, holder, conflict, says, only_if_leads }
             }
             Act::Withdraw { candidate, member } => {
-                member.check()?;
-                Rule::Withdraw { candidate, session: member.holder.session }
+                member.as_ref().map_or(Ok(()), |member| member.check())?;
+                let session = member.as_ref().map(|member| member.holder.session);
+                Rule::Withdraw { candidate, session }
             }
             Act::Leave { member } => {
                 member.check()?;
@@ -167,9 +169,8 @@ impl Act<'_> {
     /// Whose operation it is, if it is a session's.
     pub(super) fn session(&self) -> Option<SessionId> {
         match self {
-            Act::Enter { member, .. } | Act::Withdraw { member, .. } | Act::Leave { member } => {
-                Some(member.holder.session)
-            }
+            Act::Enter { member, .. } | Act::Leave { member } => Some(member.holder.session),
+            Act::Withdraw { member, .. } => member.as_ref().map(|member| member.holder.session),
             _ => None,
         }
     }

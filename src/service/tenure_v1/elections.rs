@@ -76,12 +76,12 @@ impl Caller {
         let candidate = self.checked_candidate(&request.candidate)?;
         let note = checked_note("reason", request.reason.as_bytes(), NOTE_BYTES)?;
         let (sink, ticket) = to.claim()?;
-        let session = self.acting(request.session)?;
+        let session = self.acting_if_any(request.session)?;
         let Some(election) = self.names.find(&request.election, &self.engine)?.cloned() else {
             return nobody_there(&request);
         };
         let intent = Intent { expected: request.expected_term, note: note.into(), by: None };
-        let act = Act::Withdraw { candidate, session: &session };
+        let act = Act::Withdraw { candidate, session: session.as_ref() };
         election.submit_with(act, intent, sink, ticket);
         Ok(Answer::Task(Box::new(Change::new(election, Say::Left))))
     }
@@ -96,7 +96,7 @@ impl Caller {
         let candidate = self.checked_candidate(&request.candidate)?;
         let note = checked_note("reason", request.reason.as_bytes(), NOTE_BYTES)?;
         let (sink, ticket) = to.claim()?;
-        let by = self.acting_if_any(request.session)?;
+        let by = self.acting_if_any(request.session)?.map(|session| session.id());
         let act = act(candidate);
         let leaves = matches!(act, Act::Evict { .. });
         let Some(election) = self.names.find(&request.election, &self.engine)?.cloned() else {
@@ -121,7 +121,7 @@ impl Caller {
         let request: wire::DeleteRequest = decode(payload, "tenure.v1.DeleteRequest")?;
         let note = checked_note("reason", request.reason.as_bytes(), NOTE_BYTES)?;
         let (sink, ticket) = to.claim()?;
-        let by = self.acting_if_any(0)?;
+        let by = self.acting_if_any(0)?.map(|session| session.id());
         let Some(election) = self.names.find(&request.election, &self.engine)?.cloned() else {
             check_vacant(request.expected_term)?;
             return Ok(Answer::Now(EMPTY));

@@ -82,7 +82,7 @@ impl Caller {
             let why = "0 names no session; give an id from a listing".to_owned();
             return Err(Error::InvalidSetting { setting: "session", why });
         };
-        let by = self.acting_if_any(0)?;
+        let by = self.acting_if_any(0)?.map(|session| session.id());
         self.engine.end_session_by(id, by, &request.reason)?;
         Ok(Answer::Now(EMPTY))
     }
