@@ -479,7 +479,7 @@ fn a_grace_keeps_the_place() {
 
 #[test]
 fn an_idle_connection_is_closed_where_asked() {
-    let server = Server::start("--connection-idle 100ms");
+    let server = Server::start("--connection-idle 1s");
     let mut peer = TcpStream::connect(server.address()).unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = Vec::new();
