@@ -1,5 +1,7 @@
 //! What can go wrong, as facts. Each variant has one gRPC code and one sentence a person can act on.
 
+use std::path::PathBuf;
+
 use crate::id::SessionId;
 
 /// gRPC status codes, by their numbers. ttrpc and gRPC carry them unchanged.
@@ -142,6 +144,24 @@ pub enum Error {
         /// The method asked for.
         method: Box<str>,
     },
+    /// The disk is full. What was asked is not kept; unless it was refused before it was tried, it may
+    /// still come to be.
+    #[error(
+        "the disk under {} is full: nothing new can be kept, though withdraw and evict may still work; \
+         make room, and read the term before trying again", .path.display()
+    )]
+    StorageFull {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The data directory can't be used, or not any more.
+    #[error("the data directory {} can't be used: {why}", .path.display())]
+    Storage {
+        /// The data directory.
+        path: PathBuf,
+        /// What was wrong, and what to do if anything can be done.
+        why: String,
+    },
     /// The server takes no new work.
     #[error("the server is draining; connect to it again when it is back")]
     Draining,
@@ -179,7 +199,10 @@ impl Error {
             | Error::NotStanding { .. } => Code::FailedPrecondition,
             Error::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Error::UnknownMethod { .. } => Code::Unimplemented,
-            Error::Draining | Error::NoRandomness { .. } => Code::Unavailable,
+            Error::Draining
+            | Error::NoRandomness { .. }
+            | Error::Storage { .. }
+            | Error::StorageFull { .. } => Code::Unavailable,
             Error::ShardStopped { .. } => Code::Internal,
         }
     }

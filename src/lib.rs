@@ -56,6 +56,7 @@
 #![cfg_attr(not(feature = "server"), allow(dead_code, unused_imports))]
 
 // Ground: used by all, uses nothing of ours.
+mod bell;
 mod clock;
 mod elector;
 mod error;

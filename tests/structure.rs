@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sync", &[]),
     ("elector", &[]),
     ("transcript", &[]),
+    ("bell", &[]),
     // pure
     ("election", &[]),
     ("wheel", &[]),
@@ -34,7 +35,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("internals", &["election", "engine", "log", "server", "service", "shard", "wheel", "wire"]),
 ];
 
-const GROUND: &[&str] = &["id", "error", "limits", "clock", "sync", "elector", "transcript"];
+const GROUND: &[&str] =
+    &["id", "error", "limits", "clock", "sync", "elector", "transcript", "bell"];
 
 /// The files that may name an atomic ordering; each opens with why it is right.
 const ORDERINGS: &[&str] =

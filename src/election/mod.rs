@@ -8,6 +8,7 @@
 mod command;
 mod effect;
 mod facts;
+mod kept;
 mod metadata;
 #[cfg(test)]
 mod model;
@@ -22,6 +23,7 @@ pub(crate) use self::command::{Bounds, Command, Conflict, Departure};
 pub(crate) use self::effect::{Departed, Effect};
 pub(crate) use self::facts::Origin;
 pub use self::facts::{Change, Reign};
+pub(crate) use self::kept::{Kept, Stands};
 pub use self::metadata::Metadata;
 pub use self::reason::{Reason, Verdict};
 pub use self::term::Term;

@@ -51,7 +51,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 15] = [
+    pub(super) const ALL: [Reason; 15] = [
         Reason::NeverChanged,
         Reason::Entered,
         Reason::Passed,

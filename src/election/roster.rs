@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::Metadata;
+use super::kept::Stands;
 use crate::id::{Holder, SessionId, SessionKind};
 
 /// Candidates in order, the leader first.
@@ -100,6 +101,14 @@ impl Roster {
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.entries.iter().map(|entry| entry.session)
+    }
+
+    /// Of candidates in their order.
+    pub(super) fn listing(candidates: &[Stands]) -> Roster {
+        let names = candidates.iter().map(|one| &*one.name).collect();
+        let entry = |one: &Stands| Entry::new(&one.name, one.holder, one.says.as_ref());
+        let said = candidates.iter().filter_map(|one| one.says.clone()).collect();
+        Roster::of(names, candidates.iter().map(entry).collect(), said)
     }
 
     /// With `name` at the end. The names must fit [`Roster::NAME_BYTES`].

@@ -209,6 +209,23 @@ impl Term {
         Ok(Term { number, revision, roster, changed, more, body })
     }
 
+    /// Of these parts.
+    pub(super) fn made_of(
+        number: u64,
+        revision: u64,
+        roster: Roster,
+        changed: Stamp,
+        more: Option<Arc<More>>,
+    ) -> Term {
+        Term { number, revision, roster, changed, more, body: OnceLock::new() }
+    }
+
+    /// What made the leader lead, or the lead vacant, unless that was the last change.
+    pub(super) fn began_earlier(&self) -> Option<Change> {
+        let (stamp, note) = self.more.as_ref()?.began.as_ref()?;
+        Some(stamp.with_note(note))
+    }
+
     /// What made the leader lead, or the lead vacant.
     fn began(&self) -> (Stamp, &str) {
         let began = self.more.as_ref().and_then(|more| more.began.as_ref());

@@ -7,6 +7,7 @@
 //! Nothing but a lookup, an insertion or a removal happens under the lock, and no shard is told.
 
 use std::collections::{BTreeMap, VecDeque};
+#[cfg(not(feature = "durable"))]
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ pub(super) struct Digest(u64, u64);
 #[derive(Default)]
 pub(super) struct Directory {
     table: Mutex<Table>,
-    /// Hashes keys under a secret of this engine.
+    #[cfg(not(feature = "durable"))]
     digesting: RandomState,
 }
 
@@ -47,11 +48,56 @@ pub(super) enum Found {
     Ended(EndReason),
 }
 
+impl Digest {
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.0) << 64 | u128::from(self.1)).to_be_bytes()
+    }
+}
+
 impl Directory {
+    /// Under a secret of this process: it is kept nowhere.
+    #[cfg(not(feature = "durable"))]
     pub(super) fn digest(&self, key: &SessionKey) -> Digest {
         // Two halves, so that 128 bits of secret are known again by as many.
         let half = |which: u8| self.digesting.hash_one((which, key.as_bytes()));
         Digest(half(0), half(1))
+    }
+
+    /// Kept on disk, where anybody may find it: half of a SHA-256, which tells nothing of 128 random bits.
+    #[cfg(feature = "durable")]
+    pub(super) fn digest(&self, key: &SessionKey) -> Digest {
+        use sha2::Digest as _;
+        let hash = sha2::Sha256::digest(key.as_bytes());
+        self.digest_of(*hash.first_chunk().expect("32 bytes"))
+    }
+
+    /// As it was kept.
+    #[cfg(feature = "durable")]
+    pub(super) fn digest_of(&self, kept: [u8; 16]) -> Digest {
+        let (first, second) = kept.split_at(8);
+        let half = |half: &[u8]| u64::from_be_bytes(half.try_into().expect("half of sixteen"));
+        Digest(half(first), half(second))
+    }
+
+    /// The ids up to this one were given to somebody.
+    #[cfg(feature = "durable")]
+    pub(super) fn go_on_after(&self, last: u64) {
+        self.table().last = last;
+    }
+
+    /// One that lived in a process before this one.
+    #[cfg(feature = "durable")]
+    pub(super) fn restore(&self, record: &Arc<Record>) {
+        let mut table = self.table();
+        table.last = table.last.max(record.id().number());
+        table.live.insert(record.id(), record.clone());
+        table.keys.extend(record.digest.map(|digest| (digest, record.id())));
+    }
+
+    /// Explicit sessions that were opened for a latch.
+    pub(super) fn of_latches(&self) -> Vec<Arc<Record>> {
+        let table = self.table();
+        table.live.values().filter(|record| record.latch.is_some()).cloned().collect()
     }
 
     pub(super) fn len(&self) -> usize {

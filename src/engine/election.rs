@@ -223,7 +223,7 @@ impl Election {
     /// As [`act`](Self::act), on a condition or with a reason.
     pub(super) fn act_with(&self, act: Act<'_>, intent: Intent<'_>) -> Outcome {
         let (act, intent) = (self.check(act)?, intent.checked()?);
-        Waiter::wait(|to| self.hand_over(act, intent, to))
+        Waiter::wait(&*self.engine.inner.rules.log, |to| self.hand_over(act, intent, to))
     }
 
     /// Hands one operation over; its outcome goes to the sink, exactly once.

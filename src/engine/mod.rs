@@ -2,11 +2,14 @@
 
 mod directory;
 mod election;
+mod keeping;
 mod leadership;
 mod observer;
 mod options;
 mod order;
 mod record;
+#[cfg(feature = "durable")]
+mod recover;
 mod registry;
 mod session;
 mod sessions;
@@ -15,6 +18,8 @@ mod watch;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+#[cfg(feature = "durable")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +35,10 @@ pub(crate) use self::session::EndFollower;
 pub use self::session::{Failover, Session, SessionSettings};
 pub(crate) use self::watch::Follower;
 pub use self::watch::Watch;
+pub(crate) use crate::log::LatchMark;
 
 use self::directory::Directory;
+use self::keeping::{Reserved, What};
 use self::registry::Registry;
 use self::sessions::random_hex;
 use self::timers::Timers;
@@ -68,6 +75,10 @@ struct Inner {
     rules: Arc<Rules>,
     sessions: Directory,
     timers: Timers,
+    /// Ids that may be given to sessions.
+    session_ids: Reserved,
+    /// The index of the latch service.
+    indexes: Reserved,
     server_id: Box<str>,
     incarnation: Box<str>,
 }
@@ -215,6 +226,8 @@ pub struct EngineBuilder {
     clock: Clock,
     log: Arc<dyn Log>,
     manual_timers: bool,
+    #[cfg(feature = "durable")]
+    keep: Option<recover::Keep>,
 }
 
 impl Default for EngineBuilder {
@@ -225,6 +238,8 @@ impl Default for EngineBuilder {
             clock: Clock::default(),
             log: Arc::new(MemoryLog),
             manual_timers: false,
+            #[cfg(feature = "durable")]
+            keep: None,
         }
     }
 }
@@ -261,22 +276,70 @@ impl EngineBuilder {
         self
     }
 
-    /// Opens the engine, in memory: what it knows is gone with the process.
+    /// Keeps all that it tells in this directory, which is made if there is none: a change is on the
+    /// disk before anybody sees it. One engine at a time uses it.
+    #[cfg(feature = "durable")]
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.keep.get_or_insert_default().path = path.into();
+        self
+    }
+
+    /// The data directory must hold something already: so that a volume that is not mounted is not
+    /// taken for a new one.
+    #[cfg(feature = "durable")]
+    pub fn must_exist(mut self) -> Self {
+        self.keep.get_or_insert_default().must_exist = true;
+        self
+    }
+
+    /// No election that is not known begins at or below this term: for when the disk was lost, and the
+    /// terms that it held are known to be lower.
+    #[cfg(feature = "durable")]
+    pub fn min_term(mut self, term: u64) -> Self {
+        self.keep.get_or_insert_default().min_term = term;
+        self
+    }
+
+    /// Called once if nothing can be kept any more: the disk failed, or what it holds is damaged. From
+    /// then on every change fails with [`Error::Storage`], and reads tell what was kept last. A service
+    /// had better end, and say so.
+    #[cfg(feature = "durable")]
+    pub fn on_storage_failure(mut self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.keep.get_or_insert_default().on_failure = Some(Arc::new(tell));
+        self
+    }
+
+    /// Opens the engine. Without a data directory it is in memory: what it knows is gone with the process.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a setting out of its range; [`Error::NoRandomness`].
+    /// [`Error::InvalidSetting`] for a setting out of its range; [`Error::NoRandomness`];
+    /// [`Error::Storage`] and [`Error::StorageFull`] for a data directory that can't be used.
     pub fn open(self) -> Result<Engine, Error> {
+        #[cfg(feature = "durable")]
+        if let Some(keep) = self.keep.clone() {
+            return recover::open(self, keep);
+        }
+        self.open_with(None, 0)
+    }
+
+    /// How many shards; fails for a setting that can't be used.
+    fn check(&self) -> Result<usize, Error> {
         let shards = self.shards.map_or_else(default_shards, NonZeroUsize::get);
         if shards > limits::SHARDS {
             let why = format!("{shards} is too many; give 1 to {}", limits::SHARDS);
             return Err(Error::InvalidSetting { setting: "shards", why });
         }
         self.limits.check()?;
+        Ok(shards)
+    }
+
+    fn open_with(self, server_id: Option<Box<str>>, floor: u64) -> Result<Engine, Error> {
+        let shards = self.check()?;
         let rules = Arc::new(Rules {
             log: self.log,
             limits: self.limits,
             clock: self.clock,
-            floor: AtomicCell::new(0),
+            floor: AtomicCell::new(floor),
             unknown: Arc::new(Term::unknown()),
         });
         let inner = Inner {
@@ -285,12 +348,19 @@ impl EngineBuilder {
             rules,
             sessions: Directory::default(),
             timers: Timers::new(self.manual_timers),
-            server_id: random_hex()?,
+            session_ids: Reserved::new(SESSION_IDS, What::SessionIds),
+            indexes: Reserved::new(INDEXES, What::Index),
+            server_id: server_id.map_or_else(random_hex, Ok)?,
             incarnation: random_hex()?,
         };
         Ok(Engine { inner: Arc::new(inner) })
     }
 }
+
+/// Session ids that are skipped by a restart, at most.
+const SESSION_IDS: u64 = 1 << 20;
+/// The same of the latch's index.
+const INDEXES: u64 = 1 << 32;
 
 fn default_shards() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::id::{SessionId, SessionKind};
 use crate::lease::Ending;
+use crate::log::{KeptSession, LatchMark};
 use crate::shard::{Followers, Member, Slot};
 use crate::wheel::TimerId;
 
@@ -18,6 +19,8 @@ pub(super) struct Record {
     pub(super) owner: Box<str>,
     /// Of its key; none for a session that can't be resumed.
     pub(super) digest: Option<Digest>,
+    /// What it was opened for, if for a latch.
+    pub(super) latch: Option<LatchMark>,
     opened: Moment,
     /// When it was last heard, if no deadline tells that.
     heard: AtomicCell<Moment>,
@@ -61,12 +64,14 @@ impl Record {
         member: Member,
         owner: Box<str>,
         digest: Option<Digest>,
+        latch: Option<LatchMark>,
         opened: Moment,
     ) -> Self {
         Self {
             member: Arc::new(member),
             owner,
             digest,
+            latch,
             opened,
             heard: AtomicCell::new(opened),
             place: Mutex::new(None),
@@ -81,6 +86,17 @@ impl Record {
 
     pub(super) fn kind(&self) -> SessionKind {
         self.member.holder.kind
+    }
+
+    /// What a log keeps of one that has a key.
+    pub(super) fn kept(&self) -> KeptSession {
+        KeptSession {
+            holder: self.member.holder,
+            ttl: self.member.ttl,
+            owner: self.owner.clone(),
+            digest: self.digest.map(Digest::to_bytes).unwrap_or_default(),
+            latch: self.latch.clone(),
+        }
     }
 
     pub(super) fn opened(&self) -> Moment {

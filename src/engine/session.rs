@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::directory::Digest;
+use super::keeping::What;
 use super::record::{Record, SessionInfo};
 use super::sessions::random;
 use crate::clock::Moment;
@@ -14,7 +15,8 @@ use crate::error::{EndReason, Error};
 use crate::id::{Holder, SessionId, SessionKey, SessionKind, checked_note};
 use crate::lease::{Ending, Lease};
 use crate::limits::{LOST_AT_A_TIME, OWNER_BYTES};
-use crate::shard::{Cell, Member, Sink, Slot, Ticket};
+use crate::log::LatchMark;
+use crate::shard::{Cell, Member, ReplyTo, Sink, Slot, Ticket};
 
 /// What a closed connection means to a session with a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -100,25 +102,30 @@ impl Session {
     pub(super) fn open_lasting(
         engine: &Engine,
         settings: SessionSettings,
+        latch: Option<LatchMark>,
+        to: ReplyTo,
     ) -> Result<(Self, SessionKey), Error> {
+        engine.log().admit(true)?;
         let SessionSettings { ttl, failover, owner } = settings;
         check_ttl(ttl, failover)?;
         let owner = checked_note("owner", owner.as_bytes(), OWNER_BYTES)?;
         let key = SessionKey::from_bytes(random()?);
         let digest = Some(engine.inner.sessions.digest(&key));
-        let admission = Admission { kind: failover.kind(), ttl, owner, digest };
+        let admission = Admission { kind: failover.kind(), ttl, owner, digest, latch };
         let record = Self::admit(engine, admission)?;
+        engine.keep_and_tell(What::Opened(record.kept()), to);
         Ok((Self::lasting(engine, record), key))
     }
 
     fn admit(engine: &Engine, admission: Admission<'_>) -> Result<Arc<Record>, Error> {
-        let Admission { kind, ttl, owner, digest } = admission;
+        let Admission { kind, ttl, owner, digest, latch } = admission;
         let now = engine.clock().now();
         let lease = if ttl.is_zero() { Lease::open_ended() } else { Lease::until(now + ttl) };
         let record = engine.inner.sessions.add(engine.limits().sessions, |session| {
             let member = Member::new(Holder { session, kind }, lease, ttl);
-            Record::new(member, owner.into(), digest, now)
+            Record::new(member, owner.into(), digest, latch, now)
         })?;
+        engine.inner.session_ids.given(engine, record.id().number());
         if !ttl.is_zero() {
             engine.inner.timers.add(engine, record.clone());
         }
@@ -186,9 +193,24 @@ impl Session {
         self.record.member.ended()
     }
 
-    /// Ends the session now. All its candidates leave. Ending it again changes nothing.
+    /// Ends the session now. All its candidates leave. Ending it again changes nothing. Where sessions are
+    /// kept on disk, this waits until the end of one from [`Engine::open_session`] is, or can't be.
     pub fn end(&self) {
+        self.end_now();
+        if self.record.digest.is_some() && self.engine.is_durable() {
+            // After a restart it lives or does not; who could be told here can do nothing about it.
+            let _kept = self.engine.sync();
+        }
+    }
+
+    /// As [`end`](Self::end), without waiting.
+    pub(crate) fn end_now(&self) {
         self.end_as(Ending::Closed);
+    }
+
+    /// What it was opened for, if for a latch.
+    pub(crate) fn latch(&self) -> Option<&LatchMark> {
+        self.record.latch.as_ref()
     }
 
     /// Its connection closed, and nothing is to keep it alive after that.
@@ -276,11 +298,13 @@ struct Admission<'a> {
     ttl: Duration,
     owner: &'a str,
     digest: Option<Digest>,
+    latch: Option<LatchMark>,
 }
 
 impl Default for Admission<'_> {
     fn default() -> Self {
-        Self { kind: SessionKind::Owned, ttl: Duration::ZERO, owner: "", digest: None }
+        let (kind, ttl) = (SessionKind::Owned, Duration::ZERO);
+        Self { kind, ttl, owner: "", digest: None, latch: None }
     }
 }
 
@@ -296,7 +320,7 @@ fn check_ttl(ttl: Duration, failover: Failover) -> Result<(), Error> {
 impl Drop for Session {
     fn drop(&mut self) {
         if self.ends_on_drop {
-            self.end();
+            self.end_now();
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::directory::Found;
+use super::keeping::What;
 use super::record::Record;
 use super::{Engine, Session, SessionInfo, SessionSettings};
 use crate::error::Error;
 use crate::id::{SessionId, SessionKey, checked_note};
 use crate::lease::Ending;
 use crate::limits;
-use crate::shard::{Command, Reply, ReplyTo, Work};
+use crate::log::{self, LatchMark};
+use crate::shard::{Command, Reply, ReplyTo, Sink, Ticket, Work};
 
 impl Engine {
     /// An explicit session: it ends when it is not renewed for its TTL, or is ended, and not when its
@@ -20,7 +22,32 @@ impl Engine {
     /// [`Error::InvalidName`] for the owner; [`Error::LimitReached`] at
     /// [`Limits::sessions`](limits::Limits::sessions); [`Error::NoRandomness`].
     pub fn open_session(&self, settings: SessionSettings) -> Result<(Session, SessionKey), Error> {
-        Session::open_lasting(self, settings)
+        let open = || Session::open_lasting(self, settings, None, ReplyTo::Nobody);
+        let (session, key) = log::handing_over(open)?;
+        match self.sync() {
+            Ok(()) => Ok((session, key)),
+            Err(error) => {
+                session.end_now();
+                Err(error)
+            }
+        }
+    }
+
+    /// As [`open_session`](Self::open_session), without waiting: the ticket is called when the session is
+    /// kept, or can't be. It may be one of a latch.
+    pub(crate) fn open_session_to(
+        &self,
+        settings: SessionSettings,
+        latch: Option<LatchMark>,
+        (sink, ticket): (&Arc<dyn Sink>, Ticket),
+    ) -> Result<(Session, SessionKey), Error> {
+        Session::open_lasting(self, settings, latch, ReplyTo::Sink(sink.clone(), ticket))
+    }
+
+    /// Those that were opened for a latch, and live.
+    pub(crate) fn latch_sessions(&self) -> Vec<Session> {
+        let records = self.inner.sessions.of_latches();
+        records.into_iter().map(|record| Session::lasting(self, record)).collect()
     }
 
     /// The explicit session with this key, renewed.
@@ -53,10 +80,11 @@ impl Engine {
     /// [`Error::UnknownSession`]; [`Error::SessionEnded`] if it has ended, and had a key;
     /// [`Error::InvalidName`] for the note.
     pub fn end_session_because(&self, id: SessionId, note: &str) -> Result<(), Error> {
-        self.end_session_by(id, None, note)
+        self.end_session_by(id, None, note)?;
+        self.sync()
     }
 
-    /// As `end_session_because`, by another session.
+    /// As `end_session_because`, by another session, without waiting until that is kept.
     pub(crate) fn end_session_by(
         &self,
         id: SessionId,
@@ -124,6 +152,10 @@ impl Engine {
     /// Tells the shards that a session has ended: called once for each, by whoever ended it.
     pub(super) fn tell_ended(&self, record: &Arc<Record>, mut shards: u64) {
         self.inner.sessions.remove(record);
+        if record.digest.is_some() {
+            // Ahead of its candidates' leaving: whoever finds it gone after a restart lets them leave.
+            self.keep(What::Ended(record.id()));
+        }
         self.inner.timers.forget(self, record);
         record.member.forget_lost();
         while shards != 0 {

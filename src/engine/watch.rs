@@ -12,9 +12,10 @@ use crossbeam::atomic::AtomicCell;
 use futures_core::Stream;
 
 use super::Election;
+use crate::bell;
 use crate::clock::Clock;
 use crate::election::Term;
-use crate::shard::{self, Outcome, ReplyTo, Sink, Slot, Ticket, Work};
+use crate::shard::{Outcome, ReplyTo, Sink, Slot, Ticket, Work};
 
 /// Follows an election for somebody who is told through a sink.
 pub(crate) struct Follower {
@@ -94,7 +95,7 @@ impl Sink for Bell {
 
     fn changed(&self, _: Ticket) {
         if let Some(waker) = self.waker.take() {
-            shard::wake(waker);
+            bell::wake(waker);
         }
     }
 }

@@ -10,7 +10,7 @@ use crossbeam::queue::SegQueue;
 use crate::election::{Conflict, Reason, Term};
 use crate::engine::{Act, Election, Engine, EngineBuilder, Session};
 use crate::error::Error;
-use crate::log::{Log, Unit};
+use crate::log::{Change, Log, Unit};
 use crate::shard::{Outcome, Sink, Ticket};
 
 /// One state of an election, as a log is given it.
@@ -105,9 +105,13 @@ impl HeldLog {
 
 impl Log for HeldLog {
     fn commit(&self, unit: &mut dyn Unit) {
-        let shard = unit.shard();
+        let Some(shard) = unit.shard() else { return unit.release() };
         let mut changes = Vec::new();
-        unit.changes(&mut |name, term| changes.push(StateFacts::of(name, term)));
+        unit.changes(&mut |change| {
+            if let Change::Term { election, term, .. } = change {
+                changes.push(StateFacts::of(election, term));
+            }
+        });
         let is_early = match self.slip {
             Slip::None => false,
             Slip::Early => true,

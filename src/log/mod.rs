@@ -1,33 +1,145 @@
 //! What makes a turn durable before anybody sees it.
+//!
+//! A turn is a [`Unit`]: what changed, and what may leave once that is kept. [`MemoryLog`] lets it
+//! go at once. `durable` writes many of them in one commit, then lets them go in their order.
 
+#[cfg(feature = "durable")]
+pub(crate) mod durable;
 mod memory;
+#[cfg(feature = "durable")]
+mod record;
 
 pub(crate) use memory::MemoryLog;
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use crate::election::Term;
+use crate::error::Error;
+use crate::id::{Holder, SessionId};
 
-/// One pass of a shard's writer, as the log sees it: what to keep, and what to let go once it is
-/// kept.
-#[allow(dead_code, reason = "the log in memory keeps nothing; the simulation's log asks for all")]
+thread_local! {
+    static WILL_HELP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Hands something over on behalf of a thread that will wait for it, and then [`help`](Log::help).
+pub(crate) fn handing_over<R>(hand_over: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            WILL_HELP.set(self.0);
+        }
+    }
+
+    let _before = Before(WILL_HELP.replace(true));
+    hand_over()
+}
+
+/// Whether this thread will help: then nobody needs to be woken for what it hands over.
+#[cfg_attr(not(feature = "durable"), allow(dead_code, reason = "the log in memory needs no help"))]
+fn will_help() -> bool {
+    WILL_HELP.get()
+}
+
+/// One thing to keep.
+#[cfg_attr(not(feature = "durable"), allow(dead_code, reason = "the log in memory keeps nothing"))]
+pub(crate) enum Change<'a> {
+    /// The newest state of an election, and who may still believe that they lead it.
+    Term { election: &'a str, term: &'a Term, formers: Vec<Former> },
+    /// An election was created, with these tags in force, or its creation is forgotten.
+    Created { election: &'a str, tags: Option<&'a [Box<str>]> },
+    /// An explicit session was opened.
+    Opened(&'a KeptSession),
+    /// An explicit session has ended.
+    Ended(SessionId),
+    /// No forgotten name starts again at or below this term.
+    Floor(u64),
+    /// The latch's index stays at or below this.
+    Index(u64),
+    /// The ids of sessions stay at or below this.
+    SessionIds(u64),
+}
+
+/// Somebody the lead was taken from, who may not know yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Former {
+    pub(crate) holder: Holder,
+    /// The term it led.
+    pub(crate) term: u64,
+    /// How long it may act without a word from here.
+    pub(crate) ttl: Duration,
+}
+
+/// An explicit session, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptSession {
+    pub(crate) holder: Holder,
+    pub(crate) ttl: Duration,
+    pub(crate) owner: Box<str>,
+    /// Of its key.
+    pub(crate) digest: [u8; 16],
+    /// The latch it was created for, if it was.
+    pub(crate) latch: Option<LatchMark>,
+}
+
+/// By what a client of the latch service knows its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LatchMark {
+    pub(crate) id: u64,
+    pub(crate) election: Box<str>,
+}
+
+/// Some changes that belong together, as the log sees them: what to keep, and what to let go once it
+/// is kept. For a shard, one pass of its writer.
 pub(crate) trait Unit: Send {
-    /// The shard it belongs to.
-    fn shard(&self) -> usize;
+    /// The shard it belongs to; `None` if it belongs to none.
+    fn shard(&self) -> Option<usize>;
 
-    /// Calls `keep` with the name and the new state of each election that changed.
-    fn changes(&self, keep: &mut dyn FnMut(&str, &Term));
+    /// How many wait for its answers.
+    fn replies(&self) -> usize;
+
+    /// Calls `keep` with each change.
+    fn changes(&self, keep: &mut dyn FnMut(Change<'_>));
 
     /// Makes the unit's effects visible: publishes, answers, announces. Once, after the changes are
     /// durable.
     fn release(&mut self);
 
+    /// Answers all who wait with this, ahead of the release, which may never come.
+    fn refuse(&mut self, error: &Error);
+
     /// Moves the unit out of the writer's hands, for a log that releases it later.
     fn detach(&mut self) -> Box<dyn Unit>;
 }
 
-/// Keeps turns. An implementation releases each exactly once, and never before all earlier ones of
+/// Keeps units. An implementation releases each exactly once, and never before all earlier ones of
 /// the same shard: also a turn without changes waits, because its replies may tell what an earlier
 /// one changed.
 pub(crate) trait Log: Send + Sync {
-    /// Called by the shard's writer, one at a time for each shard.
+    /// Takes a unit. Called by a shard's writer, one at a time for each shard, or for one that belongs
+    /// to none by anybody.
     fn commit(&self, unit: &mut dyn Unit);
+
+    /// Called by a thread that is about to wait for what it handed over: it may do the log's work
+    /// meanwhile.
+    fn help(&self) {}
+
+    /// Commands of this shard whose turns wait to be kept.
+    fn backlog(&self, shard: usize) -> usize {
+        let _nothing_waits = shard;
+        0
+    }
+
+    /// Refuses what would need more room than there is, or anything once it can keep nothing.
+    /// `grows`: whether this may need more.
+    fn admit(&self, grows: bool) -> Result<(), Error> {
+        let _there_is_room = grows;
+        Ok(())
+    }
+
+    /// Whether it keeps anything beyond the process.
+    fn is_durable(&self) -> bool {
+        false
+    }
 }

@@ -8,6 +8,7 @@ use super::conn::{Conn, Next, Terms};
 use super::outbox::{Item, Outbox};
 use crate::clock::Moment;
 use crate::engine::{Engine, Session};
+use crate::service::Latches;
 
 /// What a server runs for one peer, less the socket and the clock. The caller carries the bytes, turns
 /// the time, and fetches what the engine brings.
@@ -31,7 +32,7 @@ impl LooseConnection {
             idle: None,
             cache_rules: Arc::from([]),
             told: Arc::from([]),
-            latches: Arc::default(),
+            latches: Latches::of(engine),
         };
         let conn =
             Conn::new(engine.clone(), (outbox.clone(), 1), "loose".into(), Arc::new(terms), now);

@@ -105,6 +105,7 @@ mod tests {
     use crate::engine::Engine;
     use crate::server::conn::Terms;
     use crate::server::outbox::Outbox;
+    use crate::service::Latches;
     use crate::wire::election_v1::NamedRequest;
     use crate::wire::envelope::{Request, put_request};
 
@@ -125,7 +126,7 @@ mod tests {
             idle: None,
             cache_rules: Arc::default(),
             told: Arc::default(),
-            latches: Arc::default(),
+            latches: Latches::of(engine),
         };
         let sink = Arc::new(Outbox::new(|| {}));
         let conn = Conn::new(engine.clone(), (sink, 1), "far".into(), Arc::new(terms), NOW);

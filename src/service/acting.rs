@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::engine::SessionSettings;
+    use crate::service::Latches;
 
     /// A connection may live for ever: what was opened on it and has ended is no weight to it.
     #[test]
@@ -174,7 +175,7 @@ mod tests {
                 "a peer".into(),
                 Arc::default(),
                 Arc::default(),
-                Arc::default(),
+                Latches::of(&engine),
             )
         };
         let (mut here, mut elsewhere) = (caller(), caller());

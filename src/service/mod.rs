@@ -8,6 +8,7 @@ mod acting;
 mod cache;
 mod election_v1;
 mod elections_v1;
+mod kept;
 mod latch;
 mod names;
 #[cfg(test)]
@@ -256,11 +257,11 @@ impl Caller {
                 _ => Err(unknown(service, method)),
             },
             tenure_v1::sessions::SERVICE => match method {
-                "Open" => self.open(payload),
+                "Open" => self.open(payload, to),
                 "KeepAlive" => self.keep_alive(payload),
-                "Close" => self.close_session(payload),
+                "Close" => self.close_session(payload, to),
                 "List" => self.list_sessions(payload),
-                "End" => self.end_session(payload),
+                "End" => self.end_session(payload, to),
                 _ => Err(unknown(service, method)),
             },
             tenure_v1::connection::SERVICE => match method {

@@ -7,7 +7,7 @@ use super::follower::Slot;
 use super::member::Member;
 use super::reply::Reply;
 use super::snapshot::{ByPlace, Cell};
-use crate::election::{self, Conflict, Departure, Metadata};
+use crate::election::{self, Conflict, Departure, Metadata, Term};
 use crate::error::{EndReason, Error};
 use crate::id::{SessionId, checked_note};
 use crate::limits::NOTE_BYTES;
@@ -39,12 +39,33 @@ pub(crate) enum Work<'a> {
         cell: Arc<Cell>,
     },
     SessionEnded(SessionId),
+    /// An election as it was kept by a process before this one.
+    Restore {
+        cell: Arc<Cell>,
+        restored: Box<Restored>,
+    },
+    /// An election was created, with these tags, before this process began.
+    Recall {
+        cell: Arc<Cell>,
+        tags: Tags,
+    },
     /// What is left to do for a session that ended: it still stands in these places.
     Leave {
         session: SessionId,
         end: SessionEnd,
         places: Vec<ByPlace>,
     },
+}
+
+/// What was kept of an election.
+pub(crate) struct Restored {
+    pub(crate) term: Arc<Term>,
+    /// The sessions that live on and stand in it.
+    pub(crate) members: Vec<Arc<Member>>,
+    /// Those that have ended; they leave in this order.
+    pub(crate) gone: Vec<SessionId>,
+    /// Who may still believe that they lead, and in which term.
+    pub(crate) formers: Vec<(Arc<Member>, u64)>,
 }
 
 /// How a session ended, for the elections that it leaves.
@@ -166,6 +187,12 @@ impl Act<'_> {
         }))
     }
 
+    /// Whether more may have to be kept than before. What makes room is let in also where there is
+    /// none.
+    pub(super) fn grows(&self) -> bool {
+        !matches!(self, Act::Withdraw { .. } | Act::Evict { .. } | Act::Leave { .. } | Act::Delete)
+    }
+
     /// Whose operation it is, if it is a session's.
     pub(super) fn session(&self) -> Option<SessionId> {
         match self {
@@ -211,6 +238,8 @@ impl Command<'_> {
             Work::Follow { cell, slot } => Work::Follow { cell, slot },
             Work::Unfollow { cell, slot } => Work::Unfollow { cell, slot },
             Work::SessionEnded(session) => Work::SessionEnded(session),
+            Work::Restore { cell, restored } => Work::Restore { cell, restored },
+            Work::Recall { cell, tags } => Work::Recall { cell, tags },
             Work::Leave { session, end, places } => Work::Leave { session, end, places },
         };
         Command { work, reply }

@@ -12,6 +12,7 @@ use crossbeam::atomic::AtomicCell;
 use super::member::Member;
 use crate::clock::Moment;
 use crate::id::SessionId;
+use crate::log;
 
 /// What the holder of a term has to wait for. Published before that term.
 pub(crate) struct Handover {
@@ -52,10 +53,27 @@ impl Handover {
         Self { formers }
     }
 
+    /// What those left behind who led in these terms.
+    pub(super) fn of(formers: Vec<(Arc<Member>, u64)>) -> Self {
+        let former =
+            |(member, term)| Arc::new(Former { member, term, has_let_go: AtomicCell::new(false) });
+        Self { formers: formers.into_iter().map(former).collect() }
+    }
+
     /// How long the present leader has to wait before it may act.
     pub(crate) fn valid_after(&self, now: Moment) -> Duration {
         let waits = self.formers.iter().map(|former| former.may_act_for(now));
         waits.max().unwrap_or_default()
+    }
+
+    /// Those who have not let go, as a log keeps them.
+    pub(super) fn kept(&self) -> Vec<log::Former> {
+        let kept = |former: &Arc<Former>| log::Former {
+            holder: former.member.holder,
+            term: former.term,
+            ttl: former.member.ttl,
+        };
+        self.formers.iter().filter(|former| !former.has_let_go.load()).map(kept).collect()
     }
 
     /// The session knows that it no longer leads, up to this term. True if somebody waited for that.

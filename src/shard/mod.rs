@@ -8,7 +8,6 @@
 //! (what it does), `turn` (in which order its effects leave), then `snapshot`, `watch`, `follower` and
 //! `reply`.
 
-mod bell;
 #[cfg(feature = "failpoints")]
 #[allow(unreachable_pub, reason = "the tests plant them through `internals`")]
 pub mod canary;
@@ -30,7 +29,8 @@ mod writer;
 #[cfg(feature = "failpoints")]
 use failpoint::failpoint;
 
-pub(crate) use bell::wake;
+#[cfg(feature = "durable")]
+pub(crate) use command::Restored;
 pub(crate) use command::{Act, Command, Intent, Tags, Work};
 pub(crate) use follower::{Followers, Slot};
 pub(crate) use member::Member;

@@ -9,6 +9,7 @@ use crossbeam::utils::Backoff;
 
 use crate::election::Term;
 use crate::error::Error;
+use crate::log::{self, Log};
 
 /// What a command came to: the term after it, also when nothing was to do.
 pub(crate) type Outcome = Result<Arc<Term>, Error>;
@@ -99,14 +100,14 @@ impl Waiter {
         })
     }
 
-    /// Runs `submit` with this thread's reply address and waits for the outcome. Spins a little
-    /// first: a turn takes less time than going to sleep.
-    pub(crate) fn wait(submit: impl FnOnce(ReplyTo)) -> Outcome {
+    /// Runs `submit` with this thread's reply address and waits for the outcome, helping the log
+    /// meanwhile. Spins a little first: a turn takes less time than going to sleep.
+    pub(crate) fn wait(log: &dyn Log, submit: impl FnOnce(ReplyTo)) -> Outcome {
         let waiter = Self::of_this_thread();
-        let outcome = match waiter.submitting(submit) {
-            Some(outcome) => outcome,
-            None => waiter.elsewhere(),
-        };
+        let outcome = waiter.submitting(submit).unwrap_or_else(|| {
+            log.help();
+            waiter.elsewhere()
+        });
         SPARE.set(Some(waiter));
         outcome
     }
@@ -115,7 +116,7 @@ impl Waiter {
     fn submitting(self: &Arc<Self>, submit: impl FnOnce(ReplyTo)) -> Option<Outcome> {
         // A waker that runs meanwhile may submit something of its own.
         let _before = Before(SUBMITTING.replace(self.address()), HERE.take());
-        submit(ReplyTo::Caller(self.clone()));
+        log::handing_over(|| submit(ReplyTo::Caller(self.clone())));
         HERE.take()
     }
 

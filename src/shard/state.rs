@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::Arc;
 
-use super::command::{Act, Command, Intent, SessionEnd, Tags, Work};
+use super::command::{Act, Command, Intent, Restored, SessionEnd, Tags, Work};
 use super::follower::Followers;
 use super::handover::Handover;
 use super::member::Member;
@@ -112,9 +112,23 @@ impl State {
                 None
             }
             Work::LetGo { cell } => {
+                if rules.log.is_durable() {
+                    // So that nobody waits for that again after a restart.
+                    let (newest, handover) =
+                        (cell.newest(), self.handovers.get(&ByPlace(cell.clone())));
+                    self.turn.publish(&cell, newest, handover.cloned());
+                }
                 if let Some(followers) = self.followers.get(&ByPlace(cell)) {
                     self.turn.wake(followers.iter());
                 }
+                None
+            }
+            Work::Restore { cell, restored } => {
+                self.restore(&cell, *restored, rules);
+                None
+            }
+            Work::Recall { cell, tags } => {
+                self.created.insert(ByPlace(cell), tags);
                 None
             }
             Work::SessionEnded(session) => {
@@ -140,9 +154,10 @@ impl State {
         if let Some(expected) = expected.filter(|&expected| expected != present) {
             return Err(Error::TermMoved { expected, present });
         }
-        if matches!(act, Act::Delete) {
+        rules.log.admit(act.grows())?;
+        if matches!(act, Act::Delete) && self.created.remove(&ByPlace(cell.clone())).is_some() {
             // Also of an election that was created and never entered.
-            self.created.remove(&ByPlace(cell.clone()));
+            self.turn.create(cell, None);
         }
         match act.rule()? {
             Some(rule) => {
@@ -164,11 +179,37 @@ impl State {
         Ok(if forgotten { rules.unknown.clone() } else { now })
     }
 
+    /// Takes an election as it was kept; then those leave who did not outlive the process before.
+    fn restore(&mut self, cell: &Arc<Cell>, restored: Restored, rules: &Rules) {
+        let Restored { term, members, gone, formers } = restored;
+        cell.advance(term.clone());
+        cell.publish(term);
+        members.iter().for_each(|member| self.stands(member, cell));
+        if !formers.is_empty() {
+            formers.iter().for_each(|(member, term)| member.lose(cell, *term));
+            let handover = Arc::new(Handover::of(formers));
+            cell.hand_over(handover.clone());
+            self.handovers.insert(ByPlace(cell.clone()), handover);
+        }
+        let origin = Origin { at: self.at(rules), ..Origin::default() };
+        for session in gone {
+            let rule = Rule::Leave { session, why: Departure::Disconnected };
+            // Leaving is never refused.
+            let _left = self.apply(cell, &cell.newest(), &rule, &origin, rules);
+        }
+    }
+
     fn create(&mut self, cell: &Arc<Cell>, act: Act<'_>) {
         let Act::Create { tags, in_force } = act else { return };
-        let known = self.created.entry(ByPlace(cell.clone())).or_default();
+        let entry = self.created.entry(ByPlace(cell.clone()));
+        let is_known = matches!(entry, Entry::Occupied(_));
+        let known = entry.or_default();
+        let is_new = !is_known || (!tags.is_empty() && **known != *tags);
         if !tags.is_empty() {
             *known = tags;
+        }
+        if is_new {
+            self.turn.create(cell, Some(known.clone()));
         }
         // Each is told once: by the shard that creates it.
         let _first = in_force.set(known.clone());
@@ -247,7 +288,9 @@ impl State {
 
     fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>) {
         cell.advance(term.clone());
-        let first = self.turn.publish(cell, term);
+        let waits = !self.handovers.is_empty();
+        let handover = waits.then(|| self.handovers.get(&ByPlace(cell.clone())).cloned()).flatten();
+        let first = self.turn.publish(cell, term, handover);
         if first
             && !self.followers.is_empty()
             && let Some(followers) = self.followers.get(&ByPlace(cell.clone()))

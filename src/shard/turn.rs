@@ -3,23 +3,35 @@
 
 use std::sync::Arc;
 
+use super::command::Tags;
 use super::follower::Slot;
 use super::handover::Handover;
 use super::member::Member;
 use super::reply::{Outcome, Reply};
 use super::snapshot::Cell;
 use crate::election::Term;
-use crate::log::Unit;
+use crate::error::Error;
+use crate::log::{Change, Unit};
 
 /// Commands in one turn, and elections changed by it, at most: so a turn's cost has a bound, its
 /// replies leave soon, and looking for an election among its changes stays short.
 pub(crate) const FULL: usize = 64;
 
+/// The newest state of an election that changed.
+struct Published {
+    cell: Arc<Cell>,
+    term: Arc<Term>,
+    /// What its leader has to wait for.
+    handover: Option<Arc<Handover>>,
+}
+
 #[derive(Default)]
 pub(crate) struct Turn {
     pub(crate) shard: usize,
     /// The newest state of each election that changed; each election once.
-    publish: Vec<(Arc<Cell>, Arc<Term>)>,
+    publish: Vec<Published>,
+    /// Elections that were created, and with which tags; or whose creation was forgotten.
+    created: Vec<(Arc<Cell>, Option<Tags>)>,
     handovers: Vec<(Arc<Cell>, Arc<Handover>)>,
     /// Terms that were taken from sessions which may not know yet.
     lost: Vec<(Arc<Cell>, Arc<Member>, u64)>,
@@ -30,17 +42,27 @@ pub(crate) struct Turn {
 impl Turn {
     /// Publishes once for each election, however many commands change it. True if the election is
     /// new to this turn.
-    pub(crate) fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>) -> bool {
-        match self.publish.iter_mut().rev().find(|(it, _)| Arc::ptr_eq(it, cell)) {
-            Some((_, newest)) => {
-                *newest = term;
+    pub(crate) fn publish(
+        &mut self,
+        cell: &Arc<Cell>,
+        term: Arc<Term>,
+        handover: Option<Arc<Handover>>,
+    ) -> bool {
+        match self.publish.iter_mut().rev().find(|it| Arc::ptr_eq(&it.cell, cell)) {
+            Some(newest) => {
+                (newest.term, newest.handover) = (term, handover);
                 false
             }
             None => {
-                self.publish.push((cell.clone(), term));
+                self.publish.push(Published { cell: cell.clone(), term, handover });
                 true
             }
         }
+    }
+
+    /// An election was created, with these tags in force, or that is forgotten.
+    pub(crate) fn create(&mut self, cell: &Arc<Cell>, tags: Option<Tags>) {
+        self.created.push((cell.clone(), tags));
     }
 
     /// What the leader of `cell`'s election has to wait for.
@@ -66,18 +88,29 @@ impl Turn {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.publish.is_empty() && self.replies.is_empty() && self.wakes.is_empty()
+        self.publish.is_empty()
+            && self.created.is_empty()
+            && self.replies.is_empty()
+            && self.wakes.is_empty()
     }
 }
 
 impl Unit for Turn {
-    fn shard(&self) -> usize {
-        self.shard
+    fn shard(&self) -> Option<usize> {
+        Some(self.shard)
     }
 
-    fn changes(&self, keep: &mut dyn FnMut(&str, &Term)) {
-        for (cell, term) in &self.publish {
-            keep(cell.name(), term);
+    fn replies(&self) -> usize {
+        self.replies.len()
+    }
+
+    fn changes(&self, keep: &mut dyn FnMut(Change<'_>)) {
+        for Published { cell, term, handover } in &self.publish {
+            let formers = handover.as_ref().map_or_else(Vec::new, |handover| handover.kept());
+            keep(Change::Term { election: cell.name(), term, formers });
+        }
+        for (cell, tags) in &self.created {
+            keep(Change::Created { election: cell.name(), tags: tags.as_deref() });
         }
     }
 
@@ -88,7 +121,8 @@ impl Unit for Turn {
         for (cell, member, term) in self.lost.drain(..) {
             member.lose(&cell, term);
         }
-        for (cell, term) in self.publish.drain(..) {
+        self.created.clear();
+        for Published { cell, term, .. } in self.publish.drain(..) {
             cell.publish(term);
         }
         for (reply, outcome) in self.replies.drain(..) {
@@ -96,6 +130,12 @@ impl Unit for Turn {
         }
         for follower in self.wakes.drain(..) {
             follower.wake();
+        }
+    }
+
+    fn refuse(&mut self, error: &Error) {
+        for (reply, _) in self.replies.drain(..) {
+            reply.send(Err(error.clone()));
         }
     }
 

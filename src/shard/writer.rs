@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crossbeam::atomic::AtomicCell;
 
-use super::bell;
 use super::command::Command;
 use super::mailbox::{Mailbox, Next, Overloaded};
 use super::state::State;
 use super::turn;
+use crate::bell;
 use crate::clock::Clock;
 use crate::election::{Bounds, Term};
 use crate::error::Error;
@@ -38,6 +38,7 @@ impl Rules {
 }
 
 pub(crate) struct Shard {
+    index: usize,
     mailbox: Mailbox<Command<'static>, State>,
     rules: Arc<Rules>,
 }
@@ -45,12 +46,18 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(index: usize, rules: Arc<Rules>) -> Self {
         let mailbox = Mailbox::new(State::new(index));
-        Self { mailbox, rules }
+        Self { index, mailbox, rules }
     }
 
     /// Has the command run: by this thread if nobody else is at it. Its reply always comes.
     pub(crate) fn submit(&self, command: Command<'_>) {
-        let bound = if command.is_owed() { usize::MAX } else { self.rules.limits.mailbox };
+        let bound = match command.is_owed() {
+            true => usize::MAX,
+            false => self.rules.limits.mailbox.saturating_sub(self.rules.log.backlog(self.index)),
+        };
+        if bound == 0 {
+            return self.refuse(command);
+        }
         let submitted = self.mailbox.submit(
             bound,
             command,
@@ -59,10 +66,14 @@ impl Shard {
             bell::ring,
         );
         if let Err(Overloaded(command)) = submitted {
-            let max = self.rules.limits.mailbox as u64;
-            let advice = "the shard has too much to do; try again a little later";
-            command.reply.send(Err(Error::LimitReached { limit: "mailbox", max, advice }));
+            self.refuse(command);
         }
+    }
+
+    fn refuse(&self, command: Command<'_>) {
+        let max = self.rules.limits.mailbox as u64;
+        let advice = "the shard has too much to do; try again a little later";
+        command.reply.send(Err(Error::LimitReached { limit: "mailbox", max, advice }));
     }
 
     /// Commands that wait.

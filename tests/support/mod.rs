@@ -211,7 +211,10 @@ impl Server {
         if !args.contains("--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        command.args(["--memory", "--ports-file"]).arg(&ports).args(words(args));
+        if !args.contains("--data-dir") {
+            command.arg("--memory");
+        }
+        command.arg("--ports-file").arg(&ports).args(words(args));
         let mut process = Running::start(&mut command);
         let line = process.out.next();
         let Some(line) = line.filter(|line| line.contains(" listens on ")) else {

@@ -19,6 +19,7 @@ Exit codes:
    6  can't reach the server, or the connection was lost
    7  the place was lost: somebody evicted the candidate (enter)
   70  an internal fault
+  74  the data directory can't be used, or not any more; standard error says why (serve)
 run passes the command's own code through (128 + n if signal n ended it); its own are
   64  the lead was lost, with --once
   65  not won within --wait
@@ -284,8 +285,19 @@ pub(crate) struct Serve {
     /// Listen beyond loopback although nothing is encrypted.
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
-    /// Keep everything in memory: terms, candidates and sessions are lost when the server stops.
-    /// This version keeps no other way, and says so when the flag is not given.
+    /// Keep terms, candidates and sessions in this directory. A reply that was sent survives a crash and
+    /// a power cut.
+    #[arg(long, default_value = "./tenure-data", value_name = "DIR", env = "TENURE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Refuse to start if the data directory holds nothing yet: it may be a volume that is not mounted.
+    #[arg(long, conflicts_with = "memory")]
+    pub(crate) must_exist: bool,
+    /// Begin every election that is not known above this term. For a disk that was lost: give a number
+    /// above any term that it told.
+    #[arg(long, default_value_t = 0, value_name = "N", conflicts_with = "memory")]
+    pub(crate) min_term: u64,
+    /// Keep everything in memory: terms, candidates and sessions are lost when the server stops, and
+    /// terms begin again at 1.
     #[arg(long)]
     pub(crate) memory: bool,
 

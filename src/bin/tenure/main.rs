@@ -28,6 +28,7 @@ enum Exit {
     Unreachable = 6,
     PlaceLost = 7,
     InternalFault = 70,
+    Storage = 74,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +57,11 @@ fn main() -> ExitCode {
 /// A server that could not be reached, or that drains, may be asked again; one that refused may not.
 fn exit_for(error: &anyhow::Error) -> Exit {
     use tenure::client::ClientError;
+    if let Some(tenure::Error::Storage { .. } | tenure::Error::StorageFull { .. }) =
+        error.downcast_ref()
+    {
+        return Exit::Storage;
+    }
     match error.downcast_ref() {
         Some(ClientError::Unreachable { .. } | ClientError::Lost { .. }) => Exit::Unreachable,
         Some(ClientError::Refused { code, .. }) if *code == Code::Unavailable.number() => {

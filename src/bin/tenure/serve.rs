@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tenure::client::Address;
-use tenure::{Engine, Server};
+use tenure::{Engine, EngineBuilder, Server};
 
 use crate::Exit;
 use crate::args::Serve;
@@ -29,7 +29,11 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
     if let Some(shards) = serve.shards {
         engine = engine.shards(shards);
     }
-    let server = start(serve, engine.open()?)?;
+    if !serve.memory {
+        engine = keep(engine, serve);
+    }
+    let engine = engine.open()?;
+    let server = start(serve, engine)?;
     let addresses = server.addresses();
     if let Some(file) = &serve.ports_file {
         write_whole(file, &(addresses.join("\n") + "\n"))
@@ -37,10 +41,9 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
     }
     println!("tenure {} listens on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
     io::stdout().flush()?;
-    if !serve.memory {
+    if serve.memory {
         tracing::warn!(
-            "everything is kept in memory: terms start again at 1 when this server stops \
-             (give --memory to say that this is meant)"
+            "everything is kept in memory: terms start again at 1 when this server stops"
         );
     }
 
@@ -53,6 +56,29 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
     server.drain(serve.drain);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What is told is kept in the data directory, or nothing more is told.
+fn keep(engine: EngineBuilder, serve: &Serve) -> EngineBuilder {
+    let engine = engine.data_dir(&serve.data_dir).min_term(serve.min_term);
+    let engine = if serve.must_exist { engine.must_exist() } else { engine };
+    engine.on_storage_failure(|error| {
+        end_soon(Exit::Storage);
+        eprintln!("tenure: stopping: {error}");
+        process::exit(Exit::Storage as i32);
+    })
+}
+
+/// Standard error may be full with nobody to read it, and it must not hold up the end.
+fn end_soon(exit: Exit) {
+    let code = exit as i32;
+    let watchdog = thread::Builder::new().spawn(move || {
+        thread::sleep(Duration::from_secs(3));
+        process::exit(code);
+    });
+    if watchdog.is_err() {
+        process::exit(code);
+    }
 }
 
 fn start(serve: &Serve, engine: Engine) -> Result<Server> {
@@ -97,14 +123,7 @@ fn refuse_to_expose(serve: &Serve) -> Result<()> {
 fn stop_on_panic() {
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        // Standard error may be full with nobody to read it, and it must not hold up the end.
-        let watchdog = thread::Builder::new().spawn(|| {
-            thread::sleep(Duration::from_secs(3));
-            process::exit(Exit::InternalFault as i32);
-        });
-        if watchdog.is_err() {
-            process::exit(Exit::InternalFault as i32);
-        }
+        end_soon(Exit::InternalFault);
         // Said first: a backtrace may take longer than there is time.
         eprintln!("tenure: stopping after an internal fault; please report the lines below");
         say(panic);

@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::election::Term;
 use crate::engine::{Act, Election, Engine, Follower};
 use crate::error::Error;
+use crate::service::kept::Kept;
 use crate::service::{Answer, Caller, ReplyTo, Step, Task};
 use crate::shard::{Intent, Outcome};
 use crate::wire::latch::reply::ResponseHeader;
@@ -45,11 +46,14 @@ impl Caller {
         let said = Said::of(request.header.as_ref());
         let closed = header(request.header.as_ref()).and_then(|header| {
             let session = self.latch_session(header)?;
+            let (sink, ticket) = to.claim()?;
             self.latches.next_index();
             session.end();
-            Ok(())
+            self.engine.sync_to(sink, ticket);
+            let refuse = move |error: &Error| Some(said.plain(Err(error.clone().into())));
+            Ok(Kept::new(said.plain(Ok(()))).or(refuse))
         });
-        Ok(said.plainly(closed))
+        Ok(answer(closed, Answer::Task, |failure| said.plainly(Err(failure.clone()))))
     }
 
     fn delete_latch(
@@ -101,7 +105,7 @@ impl Delete {
         }
         for session in sessions {
             // It may have ended by itself meanwhile.
-            let _over = self.engine.end_session_because(session.engine_session(), DELETED);
+            let _over = self.engine.end_session_by(session.engine_session(), None, DELETED);
         }
         Ok(())
     }

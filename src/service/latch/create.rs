@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::{header, latch_name, reply};
-use crate::engine::{Failover, SessionSettings};
+use super::{answer, header, latch_name, reply};
+use crate::engine::{Failover, LatchMark, SessionSettings};
 use crate::error::Error;
 use crate::id::checked_note;
 use crate::limits::OWNER_BYTES;
-use crate::service::{Answer, Caller};
+use crate::service::kept::Kept;
+use crate::service::{Answer, Caller, ReplyTo};
 use crate::wire::latch::reply::ResponseHeader;
 use crate::wire::latch::request::{CreateRequest, Timeout};
 
@@ -17,18 +18,22 @@ const NANOS: i128 = 1_000_000_000;
 const DAY: i128 = 24 * 60 * 60 * NANOS;
 
 impl Caller {
-    pub(super) fn create_latch(&self, payload: &[u8]) -> Result<Answer<'static>, Error> {
+    pub(super) fn create_latch(
+        &self,
+        payload: &[u8],
+        to: ReplyTo<'_>,
+    ) -> Result<Answer<'static>, Error> {
         let request = CreateRequest::decode(payload)
             .map_err(|fault| fault.of("atomix.leader.CreateRequest"))?;
-        let created = self.create_latch_session(&request);
-        let failure = created.as_ref().err().map(Failure::to_string);
-        let (session_id, index) = created.unwrap_or_default();
-        let failure = failure.as_deref();
-        let header = ResponseHeader { session_id, index, failure, ..ResponseHeader::default() };
-        Ok(Answer::Bytes(reply::header_alone(&header)))
+        let created = self.create_latch_session(&request, to);
+        Ok(answer(created, Answer::Task, |failure| Answer::Bytes(failed(failure))))
     }
 
-    fn create_latch_session(&self, request: &CreateRequest<'_>) -> Result<(u64, u64), Failure> {
+    fn create_latch_session(
+        &self,
+        request: &CreateRequest<'_>,
+        to: ReplyTo<'_>,
+    ) -> Result<Kept, Failure> {
         let name = latch_name(header(request.header.as_ref())?)?;
         let ttl = request.timeout.map_or(Ok(DEFAULT_TIMEOUT), checked_timeout)?;
         let election = self.engine.election(&name)?;
@@ -36,10 +41,36 @@ impl Caller {
         let owner = checked_note("owner", owner.as_bytes(), OWNER_BYTES).unwrap_or("latch client");
         let settings =
             SessionSettings { ttl, failover: Failover::Exclusive, owner: owner.to_owned() };
+        let (sink, ticket) = to.claim()?;
+        let id = random_id()?;
+        let mark = Some(LatchMark { id, election: election.name().into() });
         // Nobody resumes it by its key: a client of a latch has only the id.
-        let (session, _key) = self.engine.open_session(settings)?;
-        let session = self.latches.add(session, election)?;
-        Ok((session.id(), self.latches.next_index()))
+        let (session, _key) = self.engine.open_session_to(settings, mark, (sink, ticket))?;
+        let handle = session.clone_handle();
+        self.latches.add(id, session, election);
+        let index = self.latches.next_index();
+        let header = ResponseHeader { session_id: id, index, ..ResponseHeader::default() };
+        let created = Kept::new(reply::header_alone(&header)).with(handle);
+        Ok(created.or(|error| Some(failed(&Failure::from(error.clone())))))
+    }
+}
+
+fn failed(failure: &Failure) -> Vec<u8> {
+    let failure = failure.to_string();
+    let failure = Some(failure.as_str());
+    reply::header_alone(&ResponseHeader { failure, ..ResponseHeader::default() })
+}
+
+/// From 1 to 2^63 - 1. Whoever knows it may act for the session, so nobody can guess it.
+fn random_id() -> Result<u64, Error> {
+    loop {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Error::NoRandomness { why: error.to_string() })?;
+        let id = u64::from_ne_bytes(bytes) >> 1;
+        if id > 0 {
+            return Ok(id);
+        }
     }
 }
 

@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Call;
 use super::session::LatchSession;
-use crate::engine::{Election, Engine, Session};
-use crate::error::Error;
+use crate::engine::{Election, Engine, LatchMark, Session};
 
 /// Those of all engines in this process, by their incarnations.
 static SHARED: Mutex<Vec<(Box<str>, Weak<Latches>)>> = Mutex::new(Vec::new());
 
-#[derive(Default)]
 pub(crate) struct Latches {
+    engine: Engine,
     counter: Mutex<Counter>,
     table: Mutex<Table>,
 }
@@ -50,10 +49,25 @@ impl Latches {
         if let Some(latches) = known.and_then(|(_, latches)| latches.upgrade()) {
             return latches;
         }
-        let counter = Counter { index: engine.clock().wall_micros(), ..Counter::default() };
-        let latches = Arc::new(Self { counter: Mutex::new(counter), table: Mutex::default() });
+        // A clock that went back is no reason to go back, where it is known how far this was.
+        let index = engine.clock().wall_micros().max(engine.first_index());
+        let counter = Mutex::new(Counter { index, ..Counter::default() });
+        let latches = Arc::new(Self { engine: engine.clone(), counter, table: Mutex::default() });
         shared.push((engine.incarnation().into(), Arc::downgrade(&latches)));
+        drop(shared);
+        latches.restore();
         latches
+    }
+
+    /// Sessions that were created with a server before this one.
+    fn restore(self: &Arc<Self>) {
+        for session in self.engine.latch_sessions() {
+            if let Some(LatchMark { id, election }) = session.latch().cloned()
+                && let Ok(election) = self.engine.election(&election)
+            {
+                self.add(id, session, election).resume();
+            }
+        }
     }
 
     /// The index of one more command.
@@ -61,6 +75,7 @@ impl Latches {
         let mut counter = lock(&self.counter);
         counter.index += 1;
         let index = counter.index;
+        self.engine.index_given(index);
         let later = counter.waiting.split_off(&(index + 1, 0));
         let reached = std::mem::replace(&mut counter.waiting, later);
         drop(counter);
@@ -99,26 +114,21 @@ impl Latches {
         }
     }
 
-    /// Keeps a new session of the latch that is `election`, under an id of its own.
+    /// Keeps a session of the latch that is `election`, under an id of its own.
     pub(super) fn add(
         self: &Arc<Self>,
+        id: u64,
         session: Session,
         election: Election,
-    ) -> Result<Arc<LatchSession>, Error> {
+    ) -> Arc<LatchSession> {
         let mut table = lock(&self.table);
-        let id = loop {
-            let id = random_id()?;
-            if !table.live.contains_key(&id) {
-                break id;
-            }
-        };
         let session = LatchSession::new(id, session, election, self);
         table.names.insert((session.name().into(), id));
         table.live.insert(id, session.clone());
         drop(table);
         // Only now: it may have ended already, and then it is removed.
         session.follow_end();
-        Ok(session)
+        session
     }
 
     pub(super) fn find(&self, id: u64) -> Option<Arc<LatchSession>> {
@@ -144,19 +154,6 @@ impl Latches {
 impl fmt::Debug for Latches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Latches").field("index", &self.index()).finish_non_exhaustive()
-    }
-}
-
-/// From 1 to 2^63 - 1. Whoever knows it may act for the session, so nobody can guess it.
-fn random_id() -> Result<u64, Error> {
-    loop {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| Error::NoRandomness { why: error.to_string() })?;
-        let id = u64::from_ne_bytes(bytes) >> 1;
-        if id > 0 {
-            return Ok(id);
-        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Caller {
         to: ReplyTo<'_>,
     ) -> Result<Answer<'_>, Error> {
         match method {
-            "Create" => self.create_latch(payload),
+            "Create" => self.create_latch(payload, to),
             "KeepAlive" => self.keep_latch_alive(payload),
             "Close" => self.close_latch(payload, to),
             "Latch" => self.join_latch(payload, to),

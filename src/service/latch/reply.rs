@@ -23,13 +23,17 @@ impl Said {
 
     /// The reply to KeepAlive and Close: the session alone.
     pub(super) fn plainly(self, done: Result<(), Failure>) -> Answer<'static> {
+        Answer::Bytes(self.plain(done))
+    }
+
+    pub(super) fn plain(self, done: Result<(), Failure>) -> Vec<u8> {
         let failure = done.err().map(|failure| failure.to_string());
         let header = ResponseHeader {
             session_id: self.session,
             failure: failure.as_deref(),
             ..ResponseHeader::default()
         };
-        Answer::Bytes(header_alone(&header))
+        header_alone(&header)
     }
 
     /// The header of a command's reply.

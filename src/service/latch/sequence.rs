@@ -28,6 +28,8 @@ pub(super) struct Sequence<R, W> {
     /// Seats that there have been.
     seats: u64,
     ended: bool,
+    /// It began with a server before this one: what came before its first request here is not known.
+    resumed: bool,
     /// Who is to be called.
     calls: Vec<W>,
 }
@@ -136,7 +138,8 @@ impl<R: Clone, W: Clone> Sequence<R, W> {
         if self.ended {
             return Err(Refusal::Ended);
         }
-        if request == 0 || (request == self.last + 1 && !self.running) {
+        let is_next = request == self.last + 1 || (self.resumed && request > self.last);
+        if request == 0 || (is_next && !self.running) {
             return Ok(Standing::Next);
         }
         if request > self.finished() {
@@ -250,6 +253,11 @@ impl<R: Clone, W: Clone> Sequence<R, W> {
         self.streams.acknowledge(request, streams, &mut self.calls);
     }
 
+    /// Requests are taken from any number on: which ones the server before this one took, nobody knows.
+    pub(super) fn resume(&mut self) {
+        self.resumed = true;
+    }
+
     /// The session has ended: every stream is closed, and every request that waits is refused.
     pub(super) fn end(&mut self) {
         self.ended = true;
@@ -275,6 +283,7 @@ impl<R, W> Default for Sequence<R, W> {
             waiting: BTreeMap::new(),
             seats: 0,
             ended: false,
+            resumed: false,
             calls: Vec::new(),
         }
     }

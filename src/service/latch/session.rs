@@ -97,6 +97,11 @@ impl LatchSession {
         let _the_first = self.end.set(follower);
     }
 
+    /// It was created with a server before this one, and nobody here knows what its requests came to.
+    pub(super) fn resume(&self) {
+        self.change(|state| state.sequence.resume());
+    }
+
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -115,7 +120,7 @@ impl LatchSession {
     }
 
     pub(super) fn end(&self) {
-        self.session.end();
+        self.session.end_now();
     }
 
     /// Whether this is what holds a candidate.

@@ -6,7 +6,8 @@ use super::{decode, micros, page_size};
 use crate::engine::{Failover, SessionInfo, SessionSettings};
 use crate::error::Error;
 use crate::id::{SessionId, SessionKey, SessionKind};
-use crate::service::{Answer, Caller, EMPTY};
+use crate::service::kept::Kept;
+use crate::service::{Answer, Caller, ReplyTo};
 use crate::wire::message::Message;
 use crate::wire::tenure_v1::sessions::{
     CloseRequest, EndRequest, KeepAliveRequest, KeepAliveResponse, ListRequest, ListResponse, Lost,
@@ -16,9 +17,15 @@ use crate::wire::tenure_v1::sessions::{
 pub(in crate::service) const SERVICE: &str = "tenure.v1.Sessions";
 
 impl Caller {
-    pub(in crate::service) fn open(&mut self, payload: &[u8]) -> Result<Answer<'_>, Error> {
+    pub(in crate::service) fn open(
+        &mut self,
+        payload: &[u8],
+        to: ReplyTo<'_>,
+    ) -> Result<Answer<'_>, Error> {
         let request: OpenRequest = decode(payload, "tenure.v1.OpenRequest")?;
-        let (session, key) = if request.key.is_empty() {
+        let (sink, ticket) = to.claim()?;
+        let is_new = request.key.is_empty();
+        let (session, key) = if is_new {
             let mut settings = SessionSettings { owner: request.owner, ..Default::default() };
             if request.ttl_micros != 0 {
                 settings.ttl = Duration::from_micros(request.ttl_micros);
@@ -31,7 +38,7 @@ impl Caller {
                     return Err(Error::InvalidSetting { setting: "failover", why });
                 }
             };
-            self.engine.open_session(settings)?
+            self.engine.open_session_to(settings, None, (sink, ticket))?
         } else {
             let key = SessionKey::try_from(&*request.key)?;
             (self.engine.resume_session(&key)?, key)
@@ -45,8 +52,13 @@ impl Caller {
                 _ => failover::EXCLUSIVE,
             },
         };
+        if !is_new {
+            self.attach(session)?;
+            return Ok(Answer::Bytes(reply.encode()));
+        }
+        let opened = Kept::new(reply.encode()).with(session.clone_handle());
         self.attach(session)?;
-        Ok(Answer::Bytes(reply.encode()))
+        Ok(Answer::Task(Box::new(opened)))
     }
 
     pub(in crate::service) fn keep_alive(&mut self, payload: &[u8]) -> Result<Answer<'_>, Error> {
@@ -68,23 +80,32 @@ impl Caller {
     pub(in crate::service) fn close_session(
         &mut self,
         payload: &[u8],
+        to: ReplyTo<'_>,
     ) -> Result<Answer<'_>, Error> {
         let request: CloseRequest = decode(payload, "tenure.v1.CloseRequest")?;
+        let (sink, ticket) = to.claim()?;
         let session = self.acting_for_one(request.session)?;
-        session.end();
+        session.end_now();
         self.forget_own(session.id());
-        Ok(Answer::Now(EMPTY))
+        self.engine.sync_to(sink, ticket);
+        Ok(Answer::Task(Box::new(Kept::new(Vec::new()))))
     }
 
-    pub(in crate::service) fn end_session(&mut self, payload: &[u8]) -> Result<Answer<'_>, Error> {
+    pub(in crate::service) fn end_session(
+        &mut self,
+        payload: &[u8],
+        to: ReplyTo<'_>,
+    ) -> Result<Answer<'_>, Error> {
         let request: EndRequest = decode(payload, "tenure.v1.EndRequest")?;
         let Some(id) = SessionId::new(request.session) else {
             let why = "0 names no session; give an id from a listing".to_owned();
             return Err(Error::InvalidSetting { setting: "session", why });
         };
         let by = self.acting_if_any(0)?.map(|session| session.id());
+        let (sink, ticket) = to.claim()?;
         self.engine.end_session_by(id, by, &request.reason)?;
-        Ok(Answer::Now(EMPTY))
+        self.engine.sync_to(sink, ticket);
+        Ok(Answer::Task(Box::new(Kept::new(Vec::new()))))
     }
 
     pub(in crate::service) fn list_sessions(

@@ -13,7 +13,7 @@ use super::{Conn, End, Next, Terms};
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::limits::Limits;
-use crate::service::CacheRule;
+use crate::service::{CacheRule, Latches};
 use crate::wire::election_v1::{
     CandidateRequest, CreateRequest, NamedRequest, TermMessage, create_reply,
 };
@@ -43,12 +43,13 @@ fn terms() -> Terms {
         idle: None,
         cache_rules: Arc::from([CacheRule { names: vec!["cached".into()], tags: vec![] }]),
         told: Arc::default(),
-        latches: Arc::default(),
+        latches: Latches::of(&engine(Limits::DEFAULT)),
     }
 }
 
 impl Peer {
     fn of(engine: &Engine, terms: Terms) -> Self {
+        let terms = Terms { latches: Latches::of(engine), ..terms };
         let outbox = Arc::new(Outbox::new(|| {}));
         let now = Moment::from_nanos(1);
         let conn =

@@ -1,5 +1,6 @@
-//! Wakes the tasks and threads behind embedded watches, but never while this thread is a shard's writer:
-//! a waker is its user's code, which may call the engine, or panic.
+//! Wakes the tasks and threads behind embedded watches, but never while this thread has a role that others
+//! may need, as a shard's writer or for a commit: a waker is its user's code, which may call the engine,
+//! or panic.
 
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
@@ -20,13 +21,13 @@ pub(crate) fn wake(waker: Waker) {
 }
 
 /// Runs what a writer does.
-pub(super) fn as_writer<R>(turn: impl FnOnce() -> R) -> R {
+pub(crate) fn as_writer<R>(turn: impl FnOnce() -> R) -> R {
     let _before = Before(IS_WRITER.replace(true));
     turn()
 }
 
 /// Wakes those who are due.
-pub(super) fn ring() {
+pub(crate) fn ring() {
     while !IS_WRITER.get()
         && let Some(waker) = DUE.with_borrow_mut(Vec::pop)
     {

@@ -1,0 +1,105 @@
+//! The file that the store writes, and what failed about it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redb::StorageBackend;
+
+/// What the disk refused first. The store goes on failing after that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<io::Error>>>);
+
+impl Trouble {
+    /// Takes note of a failure, unless there was one before.
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| {
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| again(error));
+        })
+    }
+
+    pub(super) fn take(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// Whether there was no room, and nothing else was wrong.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// A file, read and written at places, that remembers its first failure.
+#[derive(Debug)]
+pub(super) struct Disk<F> {
+    file: F,
+    trouble: Trouble,
+}
+
+impl<F> Disk<F> {
+    pub(super) fn new(file: F, trouble: Trouble) -> Self {
+        Self { file, trouble }
+    }
+}
+
+impl<F: StorageBackend> StorageBackend for Disk<F> {
+    fn len(&self) -> io::Result<u64> {
+        self.trouble.note(self.file.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.trouble.note(self.file.read(offset, out))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.trouble.note(self.file.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        // What the system could not write it may forget, so no later sync says anything: a disk that
+        // is full only now is a disk that failed.
+        let synced = self.file.sync_data().map_err(|error| match is_full(&error) {
+            true => io::Error::other(format!("a sync failed: {error}")),
+            false => error,
+        });
+        self.trouble.note(synced)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.trouble.note(self.file.write(offset, data))
+    }
+}
+
+/// A file of the system's.
+#[derive(Debug)]
+pub(super) struct OsFile(pub(super) File);
+
+impl StorageBackend for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+}

@@ -1,0 +1,169 @@
+//! The data directory: whose it is, how it begins, and the room that is held in reserve.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::disk::{OsFile, is_full};
+use super::store::{Fault, Store};
+use crate::error::Error;
+
+const STORE: &str = "store.redb";
+/// A store that is still being made. It never holds anything that was promised.
+const NEW: &str = "store.redb.new";
+const LOCK: &str = "lock";
+const RESERVE: &str = "reserve";
+
+/// Bytes that are held back, so that a full disk still has room to withdraw and to evict.
+const RESERVE_BYTES: u64 = 8 << 20;
+
+/// A data directory that is this process's, until dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes hold of the directory, and makes it if it may.
+    pub(crate) fn open(path: &Path, must_exist: bool) -> Result<Self, Error> {
+        let there = path.join(STORE).try_exists().map_err(|error| cant("read", path, &error))?;
+        if must_exist && !there {
+            let why = "there is no store in it, and it must exist already; is the volume mounted?";
+            return Err(unusable(path, why));
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| cant("make", path, &error))?;
+        let lock = take_lock(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the store. If there is none, an empty one is made under another name and takes its own
+    /// once it is whole: a crash meanwhile leaves nothing.
+    pub(crate) fn store(&self, server_id: &str) -> Result<Store, Error> {
+        let store = self.path.join(STORE);
+        let there = store.try_exists().map_err(|error| cant("read", &store, &error))?;
+        if !there {
+            self.begin(server_id).map_err(|fault| self.tell(fault))?;
+        }
+        self.reopen().map_err(|fault| self.tell(fault))
+    }
+
+    /// Opens the store that is there.
+    pub(super) fn reopen(&self) -> Result<Store, Fault> {
+        let file = OpenOptions::new().read(true).write(true).open(self.path.join(STORE));
+        Store::open(OsFile(file.map_err(io_fault)?), "")
+    }
+
+    fn begin(&self, server_id: &str) -> Result<(), Fault> {
+        let new = self.path.join(NEW);
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(error)),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&new).map_err(io_fault)?;
+        let again = file.try_clone().map_err(io_fault)?;
+        drop(Store::open(OsFile(file), server_id)?);
+        again.sync_all().map_err(io_fault)?;
+        fs::rename(&new, self.path.join(STORE)).map_err(io_fault)?;
+        self.sync()
+    }
+
+    /// Makes names in the directory durable, and its own name in the one around it.
+    fn sync(&self) -> Result<(), Fault> {
+        let whole = fs::canonicalize(&self.path).map_err(io_fault)?;
+        for directory in [Some(&*whole), whole.parent()].into_iter().flatten() {
+            File::open(directory).and_then(|it| it.sync_all()).map_err(io_fault)?;
+        }
+        Ok(())
+    }
+
+    /// Sets room aside, unless it is already. False if there is none.
+    pub(super) fn hold_back(&self) -> io::Result<bool> {
+        let path = self.path.join(RESERVE);
+        if fs::metadata(&path).is_ok_and(|it| it.len() == RESERVE_BYTES) {
+            return Ok(true);
+        }
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let written = fill(&mut file, RESERVE_BYTES).and_then(|()| file.sync_all());
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if is_full(&error) => {
+                self.give_up()?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the room back that was set aside.
+    pub(super) fn give_up(&self) -> io::Result<()> {
+        match fs::remove_file(self.path.join(RESERVE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// A fault in words that say where.
+    pub(crate) fn tell(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::Full => Error::StorageFull { path: self.path.clone() },
+            fault => unusable(&self.path, &fault.to_string()),
+        }
+    }
+}
+
+/// Written, not only reserved: some file systems promise room and don't have it.
+fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
+    let zeros = [0; 64 << 10];
+    for _ in 0..bytes / zeros.len() as u64 {
+        file.write_all(&zeros)?;
+    }
+    Ok(())
+}
+
+fn take_lock(path: &Path) -> Result<File, Error> {
+    let name = path.join(LOCK);
+    let mut options = OpenOptions::new();
+    let opened =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
+    let mut lock = opened.map_err(|error| cant("write to", path, &error))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _unknown = lock.read_to_string(&mut holder);
+            let holder = holder.trim();
+            let why = format!("another process ({holder}) uses it; each server needs its own");
+            return Err(unusable(path, &why));
+        }
+        Err(TryLockError::Error(error)) => return Err(cant("lock", path, &error)),
+    }
+    let told = lock.set_len(0).and_then(|()| lock.rewind());
+    let told = told.and_then(|()| writeln!(lock, "process {}", std::process::id()));
+    // For people only: a full disk is told of elsewhere.
+    told.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })
+        .map_err(|error| cant("write to", path, &error))?;
+    Ok(lock)
+}
+
+fn io_fault(error: io::Error) -> Fault {
+    if is_full(&error) { Fault::Full } else { Fault::Disk(error.to_string()) }
+}
+
+fn cant(what: &str, path: &Path, error: &io::Error) -> Error {
+    unusable(path, &format!("can't {what} it: {error}"))
+}
+
+fn unusable(path: &Path, why: &str) -> Error {
+    Error::Storage { path: path.to_owned(), why: why.to_owned() }
+}

@@ -1,0 +1,361 @@
+//! Keeps turns in a store on disk, many in one commit.
+//!
+//! Who hands a turn over leaves it in one queue, in the order of its shard. Whoever has the committing
+//! role takes all that waits, writes it in one commit, and then lets each go, in that order. A caller
+//! who would only wait takes the role if it is free; so an embedded change needs no other thread. A
+//! reactor never does: the thread `tenure-commit` works for it.
+//!
+//! What was handed over and can't be kept is never unwound. A full disk holds it back until there is
+//! room; after any other failure nothing is let go any more, and everybody is told.
+
+mod disk;
+pub(crate) mod folder;
+pub(crate) mod store;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use crossbeam::atomic::AtomicCell;
+use crossbeam::queue::SegQueue;
+
+use self::folder::Folder;
+use self::store::{Batch, Fault, Store};
+use super::{Log, Unit, will_help};
+use crate::bell;
+use crate::error::Error;
+use crate::limits::SHARDS;
+
+/// Units in one commit, at most: so it has a bound, and the first of them does not wait too long.
+const BATCH: usize = 4096;
+/// How often a full disk is looked at again.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Told once, when nothing can be kept any more.
+pub(crate) type OnFailure = dyn Fn(&Error) + Send + Sync;
+
+pub(crate) struct DurableLog {
+    inner: Arc<Inner>,
+    committer: Option<JoinHandle<()>>,
+}
+
+struct Inner {
+    queue: SegQueue<Box<dyn Unit>>,
+    keeper: Mutex<Keeper>,
+    state: AtomicCell<State>,
+    failure: OnceLock<Error>,
+    on_failure: Box<OnFailure>,
+    /// It failed, and nobody was told.
+    is_untold: AtomicCell<bool>,
+    path: PathBuf,
+    /// Commands whose turns wait, by their shards.
+    backlog: Box<[AtomicCell<usize>]>,
+    committer: OnceLock<Thread>,
+    commits: AtomicCell<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Only what needs no more room is taken.
+    Full,
+    /// Nothing is taken.
+    Failed,
+    /// The engine is gone; what waits is kept, then the thread ends.
+    Closing,
+}
+
+/// What the committing role holds.
+struct Keeper {
+    folder: Folder,
+    /// None after it failed.
+    store: Option<Store>,
+    /// Taken from the queue, and not kept yet.
+    held: VecDeque<Box<dyn Unit>>,
+}
+
+impl DurableLog {
+    /// Over an open store. `on_failure` is called at most once, when nothing can be kept any more.
+    pub(crate) fn new(folder: Folder, store: Store, on_failure: Box<OnFailure>) -> Self {
+        let has_reserve = folder.hold_back();
+        let is_open = matches!(has_reserve, Ok(true));
+        let inner = Arc::new(Inner {
+            queue: SegQueue::new(),
+            state: AtomicCell::new(if is_open { State::Open } else { State::Full }),
+            failure: OnceLock::new(),
+            on_failure,
+            is_untold: AtomicCell::new(false),
+            path: folder.path().to_owned(),
+            backlog: (0..SHARDS).map(|_| AtomicCell::new(0)).collect(),
+            committer: OnceLock::new(),
+            commits: AtomicCell::new(0),
+            keeper: Mutex::new(Keeper { folder, store: Some(store), held: VecDeque::new() }),
+        });
+        let worker = inner.clone();
+        let committer = thread::Builder::new()
+            .name("tenure-commit".into())
+            .spawn(move || worker.work())
+            .expect("a process that can't start a thread can't keep anything");
+        let _the_first = inner.committer.set(committer.thread().clone());
+        Self { inner, committer: Some(committer) }
+    }
+
+    /// Runs `read` on the store, between two commits.
+    pub(crate) fn with_store<T>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        let keeper = self.inner.keeper();
+        let Some(store) = &keeper.store else { return Err(self.inner.failed()) };
+        read(store).map_err(|fault| keeper.folder.tell(fault))
+    }
+}
+
+impl Log for DurableLog {
+    fn commit(&self, unit: &mut dyn Unit) {
+        let inner = &*self.inner;
+        if inner.state.load() == State::Failed {
+            unit.refuse(&inner.failed());
+            return;
+        }
+        if let Some(backlog) = unit.shard().and_then(|shard| inner.backlog.get(shard)) {
+            backlog.fetch_add(unit.replies());
+        }
+        inner.queue.push(unit.detach());
+        if inner.state.load() == State::Failed {
+            // Nobody may come again to empty the queue.
+            inner.refuse_all();
+        }
+        if !will_help() {
+            inner.nudge();
+        }
+    }
+
+    fn help(&self) {
+        self.inner.run(1);
+        if !self.inner.queue.is_empty() {
+            self.inner.nudge();
+        }
+    }
+
+    fn backlog(&self, shard: usize) -> usize {
+        self.inner.backlog.get(shard).map_or(0, AtomicCell::load)
+    }
+
+    fn admit(&self, grows: bool) -> Result<(), Error> {
+        match self.inner.state.load() {
+            State::Open | State::Closing => Ok(()),
+            State::Full if !grows => Ok(()),
+            State::Full => Err(self.inner.full()),
+            State::Failed => Err(self.inner.failed()),
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+}
+
+impl Inner {
+    /// The thread's work.
+    fn work(&self) {
+        loop {
+            self.run(usize::MAX);
+            match self.state.load() {
+                State::Closing => return self.run(usize::MAX),
+                State::Failed => return,
+                State::Full => {
+                    self.look();
+                    self.tell();
+                    thread::park_timeout(LOOK);
+                }
+                State::Open => {
+                    if self.queue.is_empty() {
+                        thread::park();
+                    }
+                }
+            }
+        }
+    }
+
+    fn nudge(&self) {
+        if let Some(committer) = self.committer.get() {
+            committer.unpark();
+        }
+    }
+
+    /// Commits what waits, if nobody else does: `batches` times at most.
+    fn run(&self, batches: usize) {
+        for _ in 0..batches {
+            // A waker is its user's code: it may ask for a change, and wait for this role.
+            let goes_on = bell::as_writer(|| {
+                self.try_keeper().is_some_and(|mut keeper| self.commit_once(&mut keeper))
+            });
+            bell::ring();
+            self.tell();
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Tells whoever wants to know that it failed.
+    fn tell(&self) {
+        if self.is_untold.swap(false) {
+            (self.on_failure)(&self.failed());
+        }
+    }
+
+    /// False if there was nothing to do, or nothing can be done.
+    fn commit_once(&self, keeper: &mut Keeper) -> bool {
+        while keeper.held.len() < BATCH
+            && let Some(unit) = self.queue.pop()
+        {
+            keeper.held.push_back(unit);
+        }
+        if keeper.held.is_empty() {
+            return false;
+        }
+        match keeper.keep() {
+            Ok(wrote) => {
+                self.commits.fetch_add(u64::from(wrote));
+                for mut unit in keeper.held.drain(..) {
+                    self.forget(&*unit);
+                    unit.release();
+                }
+                true
+            }
+            Err(Fault::Full) => self.fill_up(keeper),
+            Err(fault) => {
+                self.fail(keeper, fault);
+                false
+            }
+        }
+    }
+
+    /// There is no room. What is held is answered, and stays; then the reserve may do.
+    fn fill_up(&self, keeper: &mut Keeper) -> bool {
+        let was_open = self.state.compare_exchange(State::Open, State::Full).is_ok();
+        let error = self.full();
+        for unit in &mut keeper.held {
+            self.forget(&**unit);
+            unit.refuse(&error);
+        }
+        // A store that has failed once fails ever after; what it had committed is whole.
+        keeper.store = None;
+        if let Err(error) = keeper.folder.give_up() {
+            self.fail(keeper, Fault::Disk(error.to_string()));
+            return false;
+        }
+        match keeper.folder.reopen() {
+            Ok(store) => keeper.store = Some(store),
+            Err(Fault::Full) => {}
+            Err(fault) => self.fail(keeper, fault),
+        }
+        was_open
+    }
+
+    /// Looks whether there is room again.
+    fn look(&self) {
+        let mut keeper = self.keeper();
+        if keeper.store.is_none() {
+            match keeper.folder.reopen() {
+                Ok(store) => keeper.store = Some(store),
+                Err(Fault::Full) => return,
+                Err(fault) => return self.fail(&mut keeper, fault),
+            }
+        }
+        if keeper.held.is_empty() && matches!(keeper.folder.hold_back(), Ok(true)) {
+            let _closing_meanwhile = self.state.compare_exchange(State::Full, State::Open);
+        }
+    }
+
+    /// Nothing can be kept any more: everybody is told, and nothing is let go.
+    fn fail(&self, keeper: &mut Keeper, fault: Fault) {
+        keeper.store = None;
+        let error = keeper.folder.tell(fault);
+        let first = self.failure.set(error).is_ok();
+        self.state.store(State::Failed);
+        for mut unit in keeper.held.drain(..) {
+            unit.refuse(&self.failed());
+        }
+        self.refuse_all();
+        if first {
+            self.is_untold.store(true);
+        }
+    }
+
+    fn refuse_all(&self) {
+        while let Some(mut unit) = self.queue.pop() {
+            unit.refuse(&self.failed());
+        }
+    }
+
+    fn forget(&self, unit: &dyn Unit) {
+        if let Some(backlog) = unit.shard().and_then(|shard| self.backlog.get(shard)) {
+            backlog.fetch_sub(unit.replies());
+        }
+    }
+
+    fn failed(&self) -> Error {
+        self.failure.get().expect("said before the state changes").clone()
+    }
+
+    fn full(&self) -> Error {
+        Error::StorageFull { path: self.path.clone() }
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Keeper> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_keeper(&self) -> Option<MutexGuard<'_, Keeper>> {
+        match self.keeper.try_lock() {
+            Ok(keeper) => Some(keeper),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl Keeper {
+    /// Writes what is held, in one commit. False if there was nothing to write.
+    fn keep(&mut self) -> Result<bool, Fault> {
+        let store = self.store.as_mut().ok_or(Fault::Full)?;
+        let mut batch = Batch::default();
+        for unit in &self.held {
+            unit.changes(&mut |change| batch.keep(&change));
+        }
+        let writes = !batch.is_empty();
+        if writes {
+            store.commit(&batch)?;
+        }
+        Ok(writes)
+    }
+}
+
+impl Drop for DurableLog {
+    fn drop(&mut self) {
+        // After a failure there is nothing to wait for.
+        let _failed = self
+            .inner
+            .state
+            .fetch_update(|state| (state != State::Failed).then_some(State::Closing));
+        self.inner.nudge();
+        if let Some(committer) = self.committer.take()
+            && committer.thread().id() != thread::current().id()
+        {
+            let _it_has_panicked = committer.join();
+        }
+    }
+}
+
+impl fmt::Debug for DurableLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (state, waiting) = (self.inner.state.load(), self.inner.queue.len());
+        f.debug_struct("DurableLog").field("state", &state).field("waiting", &waiting).finish()
+    }
+}

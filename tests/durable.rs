@@ -1,0 +1,181 @@
+//! What an engine over a data directory keeps across its end, and what it does not.
+
+use std::fs;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tenure::{Clock, Engine, EngineBuilder, Error, Failover, SessionSettings};
+
+fn builder(folder: &TempDir) -> EngineBuilder {
+    Engine::builder().data_dir(folder.path().join("data"))
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn explicit(ttl: Duration) -> SessionSettings {
+    SessionSettings { ttl, owner: "a test".into(), ..SessionSettings::default() }
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn elections_terms_and_history_come_back() {
+    let folder = folder();
+    let engine = builder(&folder).open().unwrap();
+    let (server, incarnation) = (engine.server_id().to_owned(), engine.incarnation().to_owned());
+    let (session, key) = engine.open_session(explicit(LONG)).unwrap();
+    let election = engine.election("billing/cron").unwrap();
+    election.enter(&session, "a").unwrap();
+    election.enter(&session, "b").unwrap();
+    let told = election.anoint("b").unwrap();
+    let history: Vec<_> = told.history().collect();
+    drop((engine, session, election));
+
+    let engine = builder(&folder).must_exist().open().unwrap();
+    assert_eq!(engine.server_id(), server);
+    assert_ne!(engine.incarnation(), incarnation);
+    let term = engine.term("billing/cron").unwrap();
+    assert_eq!(format!("{term} {term:?}"), format!("{told} {told:?}"));
+    assert!(term.history().eq(history));
+    assert_eq!((term.change(), term.since()), (told.change(), told.since()));
+    // The session lives on, with all of its TTL, and is known by its key.
+    let session = engine.resume_session(&key).unwrap();
+    assert_eq!((session.ttl(), session.owner()), (LONG, "a test"));
+    let next = engine.election("billing/cron").unwrap().withdraw(&session, "b").unwrap();
+    assert_eq!((next.number(), next.leader()), (told.number() + 1, Some("a")));
+}
+
+#[test]
+fn sessions_of_the_process_end_with_it_in_one_change_for_each_election() {
+    let folder = folder();
+    let engine = builder(&folder).open().unwrap();
+    let (stays, _) = engine.open_session(explicit(LONG)).unwrap();
+    let held = [engine.session().unwrap(), engine.session().unwrap()];
+    let election = engine.election("e").unwrap();
+    election.enter(&held[0], "held-0").unwrap();
+    election.enter(&held[1], "held-1").unwrap();
+    election.enter(&stays, "stays").unwrap();
+    let before = election.enter(&held[0], "held-2").unwrap();
+    let alone = engine.election("alone").unwrap().enter(&held[1], "x").unwrap();
+    // As a crash leaves it: nobody has said goodbye.
+    let crashed = tempfile::tempdir().unwrap();
+    fs::copy(folder.path().join("data/store.redb"), crashed.path().join("store.redb")).unwrap();
+    drop((held, engine, stays, election));
+
+    let engine = Engine::builder().data_dir(crashed.path()).open().unwrap();
+    let term = engine.term("e").unwrap();
+    assert_eq!(term.to_string(), format!("t{} stays []", before.number() + 1));
+    let vacant = engine.term("alone").unwrap();
+    assert_eq!((vacant.number(), vacant.leader()), (alone.number(), None));
+    let session = engine.session().unwrap();
+    let next = engine.election("alone").unwrap().enter(&session, "y").unwrap();
+    assert_eq!(next.number(), alone.number() + 1, "a term is not given twice");
+}
+
+#[test]
+fn a_deleted_name_starts_above_what_it_had() {
+    let folder = folder();
+    for round in 0..3 {
+        let engine = builder(&folder).open().unwrap();
+        let (session, _) = engine.open_session(explicit(LONG)).unwrap();
+        let election = engine.election("e").unwrap();
+        let term = election.enter(&session, "a").unwrap();
+        assert_eq!(term.number(), round + 1);
+        election.delete().unwrap();
+        assert_eq!(engine.term("e").unwrap().number(), 0);
+    }
+    let engine = builder(&folder).open().unwrap();
+    let (session, _) = engine.open_session(explicit(LONG)).unwrap();
+    let other = engine.election("another").unwrap().enter(&session, "a").unwrap();
+    assert_eq!(other.number(), 4, "the floor is the server's");
+}
+
+#[test]
+fn an_ended_session_stays_ended_and_ids_are_not_given_twice() {
+    let folder = folder();
+    let engine = builder(&folder).open().unwrap();
+    let (session, key) = engine.open_session(explicit(LONG)).unwrap();
+    engine.election("e").unwrap().enter(&session, "a").unwrap();
+    session.end();
+    let id = session.id();
+    drop((engine, session));
+    let engine = builder(&folder).open().unwrap();
+    assert!(matches!(engine.resume_session(&key), Err(Error::UnknownSession { .. })));
+    assert_eq!(engine.term("e").unwrap().leader(), None);
+    assert!(engine.session().unwrap().id() > id);
+}
+
+/// The former leader may still act: after a restart its successor waits a whole TTL again, unless it
+/// has let go.
+#[test]
+fn a_hand_over_that_was_waiting_waits_again() {
+    let folder = folder();
+    let clock = Clock::manual();
+    let builder = || builder(&folder).clock(clock.clone()).manual_timers();
+    let ttl = Duration::from_secs(10);
+    let engine = builder().open().unwrap();
+    let (former, former_key) = engine.open_session(explicit(ttl)).unwrap();
+    let (next, _) = engine.open_session(explicit(ttl)).unwrap();
+    let election = engine.election("e").unwrap();
+    let lost = election.enter(&former, "former").unwrap().number();
+    election.enter(&next, "next").unwrap();
+    election.anoint("next").unwrap();
+    clock.advance(Duration::from_secs(4));
+    next.renew().unwrap();
+    assert_eq!(election.valid_after(), Duration::from_secs(6));
+    drop((engine, former, next, election));
+
+    let engine = builder().open().unwrap();
+    let election = engine.election("e").unwrap();
+    assert_eq!(election.term().leader(), Some("next"));
+    assert_eq!(election.valid_after(), ttl);
+    let former = engine.resume_session(&former_key).unwrap();
+    assert_eq!(former.lost(), [("e".into(), lost)]);
+    election.let_go(&former, lost);
+    assert_eq!(election.valid_after(), Duration::ZERO);
+    drop((engine, former, election));
+
+    let engine = builder().open().unwrap();
+    let election = engine.election("e").unwrap();
+    assert_eq!(election.valid_after(), Duration::ZERO, "that it let go is kept too");
+    assert_eq!(engine.resume_session(&former_key).unwrap().lost(), []);
+}
+
+#[test]
+fn tags_of_a_created_election_come_back() {
+    let folder = folder();
+    let fast = SessionSettings { failover: Failover::Fast, ..explicit(LONG) };
+    let engine = builder(&folder).open().unwrap();
+    let (session, key) = engine.open_session(fast).unwrap();
+    assert_eq!(session.kind(), tenure::SessionKind::Fast);
+    drop((engine, session));
+    let engine = builder(&folder).open().unwrap();
+    assert_eq!(engine.resume_session(&key).unwrap().kind(), tenure::SessionKind::Fast);
+}
+
+#[test]
+fn d6_two_engines_do_not_share_a_directory() {
+    let folder = folder();
+    let first = builder(&folder).open().unwrap();
+    let refused = builder(&folder).open().unwrap_err().to_string();
+    assert!(refused.contains("another process") && refused.contains("data"), "{refused}");
+    drop(first);
+    builder(&folder).open().unwrap();
+}
+
+#[test]
+fn d9_a_volume_that_is_not_mounted_is_no_new_one() {
+    let folder = folder();
+    let refused = builder(&folder).must_exist().open().unwrap_err().to_string();
+    assert!(refused.contains("mounted"), "{refused}");
+    assert!(!folder.path().join("data").exists());
+    let engine = builder(&folder).min_term(1_000).open().unwrap();
+    let (session, _) = engine.open_session(explicit(LONG)).unwrap();
+    assert_eq!(engine.election("e").unwrap().enter(&session, "a").unwrap().number(), 1_001);
+    drop((engine, session));
+    let engine = builder(&folder).open().unwrap();
+    let (session, _) = engine.open_session(explicit(LONG)).unwrap();
+    assert_eq!(engine.election("f").unwrap().enter(&session, "a").unwrap().number(), 1_001);
+}
