@@ -35,6 +35,32 @@ pub struct Change {
     pub at_unix_micros: u64,
 }
 
+/// The same, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChangeRef<'a> {
+    pub(crate) reason: Reason,
+    pub(crate) by: Option<SessionId>,
+    pub(crate) note: &'a str,
+    pub(crate) at: u64,
+}
+
+impl ChangeRef<'_> {
+    pub(crate) fn to_owned(self) -> Change {
+        let ChangeRef { reason, by, note, at } = self;
+        Change { reason, by, note: note.into(), at_unix_micros: at }
+    }
+}
+
+/// One leader's time that is over, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReignRef<'a> {
+    pub(crate) term: u64,
+    pub(crate) leader: &'a str,
+    pub(crate) session: SessionId,
+    pub(crate) began: ChangeRef<'a>,
+    pub(crate) ended: ChangeRef<'a>,
+}
+
 /// One leader's time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,8 +106,11 @@ impl Stamp {
     }
 
     pub(super) fn with_note(self, note: &str) -> Change {
-        let (reason, by, at_unix_micros) = (self.reason(), self.by, self.at());
-        Change { reason, by, note: note.into(), at_unix_micros }
+        self.beside(note).to_owned()
+    }
+
+    pub(super) fn beside(self, note: &str) -> ChangeRef<'_> {
+        ChangeRef { reason: self.reason(), by: self.by, note, at: self.at() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A term as plain values: what a log keeps of it, and how it is made again of that.
+//! A term made again of plain values, as a log reads them back.
 
 use std::sync::Arc;
 
@@ -31,26 +31,6 @@ pub(crate) struct Kept {
 }
 
 impl Term {
-    /// What a log keeps of it.
-    pub(crate) fn kept(&self) -> Kept {
-        let roster = self.roster();
-        let stands = |(at, (name, holder)): (usize, (&str, Holder))| Stands {
-            name: name.into(),
-            holder,
-            says: roster.said_at(at).cloned(),
-        };
-        let mut past: Vec<_> = self.history().filter(|reign| reign.ended.is_some()).collect();
-        past.reverse();
-        Kept {
-            number: self.number(),
-            revision: self.revision(),
-            candidates: roster.iter().enumerate().map(stands).collect(),
-            changed: self.change(),
-            began: self.began_earlier(),
-            past,
-        }
-    }
-
     /// The term of which this was kept.
     pub(crate) fn of(kept: &Kept) -> Term {
         let (changed, note) = stamp(&kept.changed);
@@ -90,63 +70,6 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::election::{Bounds, Command, Conflict, apply};
-    use crate::id::{SessionId, SessionKind};
-    use crate::limits::Limits;
-
-    fn bounds() -> Bounds {
-        let limits = Limits::DEFAULT;
-        Bounds {
-            floor: 0,
-            candidates: limits.candidates,
-            candidate_bytes: limits.candidate_bytes,
-            said_bytes: limits.election_metadata_bytes,
-        }
-    }
-
-    fn holder(number: u64) -> Holder {
-        Holder { session: SessionId::new(number).unwrap(), kind: SessionKind::Exclusive }
-    }
-
-    /// After each of many changes: what is kept makes the same term again, in all that it tells.
-    #[test]
-    fn a_term_is_made_again_of_what_is_kept_of_it() {
-        let says = Arc::new(Metadata::new("host:1", [("zone", "a")]).unwrap());
-        let mut term = Term::unknown();
-        for step in 0..200u64 {
-            let names = ["ä", "b", "candidate-3", "d"];
-            let candidate = names[(step * 7 % 4) as usize];
-            let command = match step * 5 % 7 {
-                0..=2 => Command::Enter {
-                    candidate,
-                    holder: holder(1 + step % 3),
-                    conflict: Conflict::TakeOver,
-                    says: (step % 2 == 0).then_some(&says),
-                    only_if_leads: false,
-                },
-                3 => Command::Anoint { candidate },
-                4 => Command::Demote { candidate },
-                5 => Command::Promote { candidate },
-                _ => Command::Evict { candidate },
-            };
-            let note = if step % 3 == 0 { "because ß" } else { "" };
-            let origin = Origin { at: 1_000 + step, by: SessionId::new(step), note };
-            let Some(effect) = apply(&term, &command, &origin, &bounds()).unwrap() else {
-                continue;
-            };
-            term = effect.term;
-            let again = Term::of(&term.kept());
-            assert_eq!(format!("{again:?} {again}"), format!("{term:?} {term}"));
-            assert_eq!(again.change(), term.change());
-            assert_eq!(again.since(), term.since());
-            assert!(again.history().eq(term.history()), "{:?}", term.kept());
-            for name in names {
-                assert_eq!(again.metadata_of(name), term.metadata_of(name));
-                assert_eq!(again.holder_of(name), term.holder_of(name));
-            }
-        }
-        assert!(term.history().count() > 16 && term.number() > 20, "{term}");
-    }
 
     #[test]
     fn a_reason_has_a_number() {

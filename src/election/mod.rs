@@ -21,8 +21,8 @@ mod tests;
 
 pub(crate) use self::command::{Bounds, Command, Conflict, Departure};
 pub(crate) use self::effect::{Departed, Effect};
-pub(crate) use self::facts::Origin;
 pub use self::facts::{Change, Reign};
+pub(crate) use self::facts::{Origin, ReignRef};
 pub(crate) use self::kept::{Kept, Stands};
 pub use self::metadata::Metadata;
 pub use self::reason::{Reason, Verdict};

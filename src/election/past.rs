@@ -2,7 +2,7 @@
 //! fixed size for each reign beside it; so history costs a busy election about a kilobyte, and a change
 //! of leaders two allocations.
 
-use super::facts::{Reign, Stamp};
+use super::facts::{Reign, ReignRef, Stamp};
 use crate::id::SessionId;
 use crate::limits::{HISTORY, NOTE_BYTES};
 
@@ -57,6 +57,16 @@ impl Past {
         Past { words: words.into(), reigns: [kept, &[entry]].concat().into() }
     }
 
+    /// Oldest first.
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = ReignRef<'_>> {
+        let mut left = &*self.words;
+        self.reigns.iter().map(move |entry| {
+            let (words, after) = left.split_at(entry.len());
+            left = after;
+            entry.in_words(words)
+        })
+    }
+
     /// Newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = Reign> {
         let mut left = &*self.words;
@@ -74,16 +84,17 @@ impl Entry {
         self.leader_bytes as usize + usize::from(self.began_bytes) + usize::from(self.ended_bytes)
     }
 
-    fn told_in(&self, words: &str) -> Reign {
+    fn in_words<'a>(&self, words: &'a str) -> ReignRef<'a> {
         let (leader, notes) = words.split_at(self.leader_bytes as usize);
         let (began, ended) = notes.split_at(usize::from(self.began_bytes));
-        Reign {
-            term: self.term,
-            leader: leader.into(),
-            session: self.session,
-            began: self.began.with_note(began),
-            ended: Some(self.ended.with_note(ended)),
-        }
+        let (began, ended) = (self.began.beside(began), self.ended.beside(ended));
+        ReignRef { term: self.term, leader, session: self.session, began, ended }
+    }
+
+    fn told_in(&self, words: &str) -> Reign {
+        let ReignRef { term, leader, session, began, ended } = self.in_words(words);
+        let (began, ended) = (began.to_owned(), Some(ended.to_owned()));
+        Reign { term, leader: leader.into(), session, began, ended }
     }
 }
 

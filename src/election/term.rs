@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use super::facts::{Change, More, Origin, Reign, Stamp};
+use super::facts::{Change, ChangeRef, More, Origin, Reign, ReignRef, Stamp};
 use super::past::{Over, Past};
 use super::roster::Roster;
 use super::{Metadata, Reason, Verdict};
@@ -220,10 +220,25 @@ impl Term {
         Term { number, revision, roster, changed, more, body: OnceLock::new() }
     }
 
+    /// The last change.
+    pub(crate) fn last_change(&self) -> ChangeRef<'_> {
+        self.changed.beside(self.note())
+    }
+
     /// What made the leader lead, or the lead vacant, unless that was the last change.
-    pub(super) fn began_earlier(&self) -> Option<Change> {
+    pub(crate) fn began_earlier(&self) -> Option<ChangeRef<'_>> {
         let (stamp, note) = self.more.as_ref()?.began.as_ref()?;
-        Some(stamp.with_note(note))
+        Some(stamp.beside(note))
+    }
+
+    /// The reigns that are over, oldest first.
+    pub(crate) fn over(&self) -> impl Iterator<Item = ReignRef<'_>> {
+        self.past().into_iter().flat_map(|past| past.oldest_first())
+    }
+
+    /// What each candidate says of itself, in the order of the list.
+    pub(crate) fn says(&self) -> impl Iterator<Item = Option<&Metadata>> {
+        (0..self.roster.len()).map(|at| self.roster.said_at(at).map(|said| &**said))
     }
 
     /// What made the leader lead, or the lead vacant.

@@ -109,6 +109,11 @@ impl Engine {
         self.inner.indexes.given(self, index);
     }
 
+    /// Commits to the disk so far. All changes that wait at one moment share one.
+    pub fn commits(&self) -> u64 {
+        self.log().commits()
+    }
+
     /// Whether anything is kept beyond the process.
     pub fn is_durable(&self) -> bool {
         self.log().is_durable()

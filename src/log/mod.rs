@@ -138,6 +138,11 @@ pub(crate) trait Log: Send + Sync {
         Ok(())
     }
 
+    /// Commits so far; each keeps all that waited.
+    fn commits(&self) -> u64 {
+        0
+    }
+
     /// Whether it keeps anything beyond the process.
     fn is_durable(&self) -> bool {
         false

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Former, KeptSession, LatchMark};
-use crate::election::{Change, Kept, Metadata, Reason, Reign, Stands, Term};
+use crate::election::{Change, Kept, Metadata, Reason, Reign, ReignRef, Stands, Term};
 use crate::id::{Holder, SessionId, SessionKind};
 use crate::wire::message::{Message, message};
+use crate::wire::{put, varint};
 
 message! {
     struct Election {
@@ -20,8 +21,8 @@ message! {
         candidates: Vec<Candidate> = 3,
         changed: Option<Changed> = 4,
         began: Option<Changed> = 5,
-        /// Oldest first.
-        past: Vec<Past> = 6,
+        /// The reigns that are over, packed.
+        past: Vec<u8> = 6,
         formers: Vec<Gone> = 7,
     }
 
@@ -44,14 +45,6 @@ message! {
         session: u64 = 2,
         note: String = 3,
         unix_micros: u64 = 4,
-    }
-
-    struct Past {
-        term: u64 = 1,
-        leader: String = 2,
-        session: u64 = 3,
-        began: Option<Changed> = 4,
-        ended: Option<Changed> = 5,
     }
 
     struct Gone {
@@ -88,6 +81,116 @@ impl BadRecord {
     fn of(what: &str) -> Self {
         BadRecord::Malformed(what.to_owned())
     }
+}
+
+/// An [`Election`], behind its checksum, written straight from the term: each change of one is kept.
+pub(super) fn sealed_term(table: &str, name: &str, term: &Term, formers: &[Former]) -> Vec<u8> {
+    let (mut out, mut part) = (vec![0; 4], Vec::new());
+    put::uint(&mut out, 1, term.number());
+    put::uint(&mut out, 2, term.revision());
+    for ((name, holder), says) in term.standing().zip(term.says()) {
+        part.clear();
+        put_candidate(&mut part, name, holder, says);
+        put::item(&mut out, 3, &part);
+    }
+    for (number, change) in [(4, Some(term.last_change())), (5, term.began_earlier())] {
+        let Some(change) = change else { continue };
+        part.clear();
+        put::uint(&mut part, 1, u64::from(change.reason.number()));
+        put::uint(&mut part, 2, change.by.map_or(0, SessionId::number));
+        put::text(&mut part, 3, change.note);
+        put::uint(&mut part, 4, change.at);
+        put::item(&mut out, number, &part);
+    }
+    part.clear();
+    pack(&mut part, term.over());
+    put::bytes(&mut out, 6, &part);
+    for former in formers {
+        part.clear();
+        put::uint(&mut part, 1, former.holder.session.number());
+        put::uint(&mut part, 2, u64::from(kind_number(former.holder.kind)));
+        put::uint(&mut part, 3, former.term);
+        put::uint(&mut part, 4, nanos(former.ttl));
+        put::item(&mut out, 7, &part);
+    }
+    let sum = checksum(table, name.as_bytes(), &out[4..]);
+    out[..4].copy_from_slice(&sum.to_be_bytes());
+    out
+}
+
+fn put_candidate(out: &mut Vec<u8>, name: &str, holder: Holder, says: Option<&Metadata>) {
+    put::text(out, 1, name);
+    put::uint(out, 2, holder.session.number());
+    put::uint(out, 3, u64::from(kind_number(holder.kind)));
+    let Some(says) = says else { return };
+    put::text(out, 4, says.address());
+    for (key, value) in says.labels() {
+        let label = Label { key: key.into(), value: value.into() };
+        put::item(out, 5, &label.encode());
+    }
+    put::uint(out, 6, 1);
+}
+
+/// Reigns, one after the other: terms and times as differences, so that sixteen stay short.
+fn pack<'a>(out: &mut Vec<u8>, reigns: impl Iterator<Item = ReignRef<'a>>) {
+    let text = |out: &mut Vec<u8>, text: &str| {
+        varint::put(out, text.len() as u64);
+        out.extend_from_slice(text.as_bytes());
+    };
+    let (mut term, mut at) = (0u64, 0u64);
+    for reign in reigns {
+        varint::put(out, reign.term.wrapping_sub(term));
+        varint::put(out, reign.session.number());
+        text(out, reign.leader);
+        for change in [reign.began, reign.ended] {
+            varint::put(out, u64::from(change.reason.number()));
+            varint::put(out, change.by.map_or(0, SessionId::number));
+            // A clock may have gone back.
+            let step = change.at.wrapping_sub(at).cast_signed();
+            varint::put(out, (step << 1 ^ step >> 63).cast_unsigned());
+            text(out, change.note);
+            at = change.at;
+        }
+        term = reign.term;
+    }
+}
+
+/// The inverse of [`pack`].
+fn unpacked(mut raw: &[u8]) -> Result<Vec<Reign>, BadRecord> {
+    let mut reigns = Vec::new();
+    let (mut term, mut at) = (0u64, 0u64);
+    let number = |raw: &mut &[u8]| {
+        varint::take(raw).map_err(|malformed| BadRecord::Malformed(malformed.to_string()))
+    };
+    let text = |raw: &mut &[u8]| {
+        let cut = || BadRecord::of("a history that is cut off");
+        let len = usize::try_from(number(raw)?).map_err(|_| cut())?;
+        let (text, rest) = raw.split_at_checked(len).ok_or_else(cut)?;
+        *raw = rest;
+        let text = std::str::from_utf8(text);
+        text.map(Box::<str>::from).map_err(|_| BadRecord::of("a history that is no text"))
+    };
+    while !raw.is_empty() {
+        term = term.wrapping_add(number(&mut raw)?);
+        let session = session_id(number(&mut raw)?)?;
+        let leader = text(&mut raw)?;
+        let mut change = || {
+            let reason = u32::try_from(number(&mut raw)?).ok().and_then(Reason::of_number);
+            let by = SessionId::new(number(&mut raw)?);
+            let step = number(&mut raw)?;
+            let step = (step >> 1).cast_signed() ^ -((step & 1).cast_signed());
+            at = at.wrapping_add(step.cast_unsigned());
+            Ok(Change {
+                reason: reason.ok_or_else(|| BadRecord::of("a reason that is not known"))?,
+                by,
+                note: text(&mut raw)?,
+                at_unix_micros: at,
+            })
+        };
+        let (began, ended) = (change()?, Some(change()?));
+        reigns.push(Reign { term, leader, session, began, ended });
+    }
+    Ok(reigns)
 }
 
 /// `message` behind its checksum.
@@ -128,19 +231,6 @@ fn checksum(table: &str, key: &[u8], body: &[u8]) -> u32 {
 }
 
 impl Election {
-    pub(super) fn of(term: &Term, formers: &[Former]) -> Self {
-        let kept = term.kept();
-        Self {
-            term: kept.number,
-            revision: kept.revision,
-            candidates: kept.candidates.iter().map(Candidate::of).collect(),
-            changed: Some(Changed::of(&kept.changed)),
-            began: kept.began.as_ref().map(Changed::of),
-            past: kept.past.iter().map(Past::of).collect(),
-            formers: formers.iter().map(Gone::of).collect(),
-        }
-    }
-
     pub(super) fn restored(self) -> Result<(Term, Vec<Former>), BadRecord> {
         let candidates = self.candidates.into_iter().map(Candidate::restored);
         let changed = self.changed.ok_or_else(|| BadRecord::of("no last change"))?;
@@ -150,7 +240,7 @@ impl Election {
             candidates: candidates.collect::<Result<_, _>>()?,
             changed: changed.restored()?,
             began: self.began.map(Changed::restored).transpose()?,
-            past: self.past.into_iter().map(Past::restored).collect::<Result<_, _>>()?,
+            past: unpacked(&self.past).map_err(|bad| BadRecord::Malformed(bad.to_string()))?,
         };
         let formers = self.formers.into_iter().map(Gone::restored).collect::<Result<_, _>>()?;
         Ok((Term::of(&kept), formers))
@@ -158,19 +248,6 @@ impl Election {
 }
 
 impl Candidate {
-    fn of(one: &Stands) -> Self {
-        let says = one.says.as_deref();
-        let label = |(key, value): (&str, &str)| Label { key: key.into(), value: value.into() };
-        Self {
-            name: one.name.as_ref().into(),
-            session: one.holder.session.number(),
-            kind: kind_number(one.holder.kind),
-            address: says.map_or("", Metadata::address).into(),
-            labels: says.map_or_else(Vec::new, |says| says.labels().map(label).collect()),
-            says_something: says.is_some(),
-        }
-    }
-
     fn restored(self) -> Result<Stands, BadRecord> {
         let labels = self.labels.iter().map(|label| (&*label.key, &*label.value));
         let says = self.says_something.then(|| Metadata::new(&self.address, labels)).transpose();
@@ -183,15 +260,6 @@ impl Candidate {
 }
 
 impl Changed {
-    fn of(change: &Change) -> Self {
-        Self {
-            reason: change.reason.number(),
-            session: change.by.map_or(0, SessionId::number),
-            note: change.note.as_ref().into(),
-            unix_micros: change.at_unix_micros,
-        }
-    }
-
     fn restored(self) -> Result<Change, BadRecord> {
         let reason = Reason::of_number(self.reason);
         Ok(Change {
@@ -203,39 +271,7 @@ impl Changed {
     }
 }
 
-impl Past {
-    fn of(reign: &Reign) -> Self {
-        Self {
-            term: reign.term,
-            leader: reign.leader.as_ref().into(),
-            session: reign.session.number(),
-            began: Some(Changed::of(&reign.began)),
-            ended: reign.ended.as_ref().map(Changed::of),
-        }
-    }
-
-    fn restored(self) -> Result<Reign, BadRecord> {
-        let whole = || BadRecord::of("a reign without its beginning");
-        Ok(Reign {
-            term: self.term,
-            leader: self.leader.into(),
-            session: session_id(self.session)?,
-            began: self.began.ok_or_else(whole)?.restored()?,
-            ended: self.ended.map(Changed::restored).transpose()?,
-        })
-    }
-}
-
 impl Gone {
-    fn of(former: &Former) -> Self {
-        Self {
-            session: former.holder.session.number(),
-            kind: kind_number(former.holder.kind),
-            term: former.term,
-            ttl_nanos: nanos(former.ttl),
-        }
-    }
-
     fn restored(self) -> Result<Former, BadRecord> {
         Ok(Former {
             holder: holder(self.session, self.kind)?,
@@ -294,5 +330,88 @@ fn kind_number(kind: SessionKind) -> u32 {
         SessionKind::Exclusive => 2,
         SessionKind::Fast => 3,
         SessionKind::Owned => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::{Bounds, Command, Conflict, Origin, apply};
+    use crate::limits::Limits;
+
+    fn bounds() -> Bounds {
+        let limits = Limits::DEFAULT;
+        Bounds {
+            floor: 0,
+            candidates: limits.candidates,
+            candidate_bytes: limits.candidate_bytes,
+            said_bytes: limits.election_metadata_bytes,
+        }
+    }
+
+    fn exclusive(number: u64) -> Holder {
+        Holder { session: SessionId::new(number).unwrap(), kind: SessionKind::Exclusive }
+    }
+
+    /// After each of many changes: what is kept makes the same term again, in all that it tells.
+    #[test]
+    fn a_term_is_made_again_of_what_is_kept_of_it() {
+        let says = Arc::new(Metadata::new("host:1", [("zone", "a")]).unwrap());
+        let mut term = Term::unknown();
+        let former = Former { holder: exclusive(9), term: 7, ttl: Duration::from_millis(1_500) };
+        let formers = [former; 2];
+        for step in 0..200u64 {
+            let names = ["ä", "b", "candidate-3", "d"];
+            let candidate = names[(step * 7 % 4) as usize];
+            let command = match step * 5 % 7 {
+                0..=2 => Command::Enter {
+                    candidate,
+                    holder: exclusive(1 + step % 3),
+                    conflict: Conflict::TakeOver,
+                    says: (step % 2 == 0).then_some(&says),
+                    only_if_leads: false,
+                },
+                3 => Command::Anoint { candidate },
+                4 => Command::Demote { candidate },
+                5 => Command::Promote { candidate },
+                _ => Command::Evict { candidate },
+            };
+            let note = if step % 3 == 0 { "because ß" } else { "" };
+            let origin = Origin { at: 1_000 + step, by: SessionId::new(step), note };
+            let Some(effect) = apply(&term, &command, &origin, &bounds()).unwrap() else {
+                continue;
+            };
+            term = effect.term;
+            let raw = sealed_term("elections", "e", &term, &formers);
+            let election: Election = opened("elections", b"e", &raw).unwrap();
+            let (again, left) = election.restored().unwrap();
+            assert_eq!(left, formers);
+            assert_eq!(format!("{again:?} {again}"), format!("{term:?} {term}"));
+            assert_eq!(again.change(), term.change());
+            assert_eq!(again.since(), term.since());
+            assert!(again.history().eq(term.history()));
+            for name in names {
+                assert_eq!(again.metadata_of(name), term.metadata_of(name));
+                assert_eq!(again.holder_of(name), term.holder_of(name));
+            }
+        }
+        assert!(term.history().count() > 16 && term.number() > 20, "{term}");
+    }
+
+    #[test]
+    fn d6_a_record_that_is_not_what_was_written_is_known() {
+        let session = Session { owner: "somebody".into(), ttl_nanos: 1, ..Session::default() };
+        let sealed = sealed("sessions", b"1", &session);
+        assert_eq!(opened("sessions", b"1", &sealed), Ok(session));
+        for (table, key) in [("elections", &b"1"[..]), ("sessions", b"2"), ("session", b"s1")] {
+            assert_eq!(opened::<Session>(table, key, &sealed), Err(BadRecord::Checksum));
+        }
+        for at in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 0x10;
+            assert_eq!(opened::<Session>("sessions", b"1", &flipped), Err(BadRecord::Checksum));
+            let cut = opened::<Session>("sessions", b"1", &sealed[..at]);
+            assert_eq!(cut, Err(BadRecord::Checksum));
+        }
     }
 }

@@ -26,6 +26,7 @@ use self::folder::Folder;
 use self::store::{Batch, Fault, Store};
 use super::{Log, Unit, will_help};
 use crate::bell;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::limits::SHARDS;
 
@@ -54,6 +55,7 @@ struct Inner {
     /// Commands whose turns wait, by their shards.
     backlog: Box<[AtomicCell<usize>]>,
     committer: OnceLock<Thread>,
+    clock: Clock,
     commits: AtomicCell<u64>,
 }
 
@@ -75,6 +77,8 @@ struct Keeper {
     store: Option<Store>,
     /// Taken from the queue, and not kept yet.
     held: VecDeque<Box<dyn Unit>>,
+    /// How many the last commit held, and how long it took.
+    last: (usize, Duration),
 }
 
 impl DurableLog {
@@ -91,8 +95,15 @@ impl DurableLog {
             path: folder.path().to_owned(),
             backlog: (0..SHARDS).map(|_| AtomicCell::new(0)).collect(),
             committer: OnceLock::new(),
+            // Not the engine's, which a test may hold still: this is about the disk.
+            clock: Clock::system(),
             commits: AtomicCell::new(0),
-            keeper: Mutex::new(Keeper { folder, store: Some(store), held: VecDeque::new() }),
+            keeper: Mutex::new(Keeper {
+                folder,
+                store: Some(store),
+                held: VecDeque::new(),
+                last: Default::default(),
+            }),
         });
         let worker = inner.clone();
         let committer = thread::Builder::new()
@@ -154,6 +165,10 @@ impl Log for DurableLog {
         }
     }
 
+    fn commits(&self) -> u64 {
+        self.inner.commits.load()
+    }
+
     fn is_durable(&self) -> bool {
         true
     }
@@ -211,6 +226,7 @@ impl Inner {
 
     /// False if there was nothing to do, or nothing can be done.
     fn commit_once(&self, keeper: &mut Keeper) -> bool {
+        self.gather(keeper);
         while keeper.held.len() < BATCH
             && let Some(unit) = self.queue.pop()
         {
@@ -219,9 +235,11 @@ impl Inner {
         if keeper.held.is_empty() {
             return false;
         }
+        let began = self.clock.now();
         match keeper.keep() {
             Ok(wrote) => {
                 self.commits.fetch_add(u64::from(wrote));
+                keeper.last = (keeper.held.len(), self.clock.now() - began);
                 for mut unit in keeper.held.drain(..) {
                     self.forget(&*unit);
                     unit.release();
@@ -233,6 +251,20 @@ impl Inner {
                 self.fail(keeper, fault);
                 false
             }
+        }
+    }
+
+    /// Those whose turns went together are about to come again together. The first of them waits a
+    /// little for the others, which would else wait for a commit of its own.
+    fn gather(&self, keeper: &Keeper) {
+        let (units, took) = keeper.last;
+        let enough = units - units / 4;
+        if units < 2 || self.queue.is_empty() {
+            return;
+        }
+        let until = self.clock.now() + took / 8;
+        while self.queue.len() < enough && self.clock.now() < until {
+            thread::yield_now();
         }
     }
 
@@ -329,11 +361,7 @@ impl Keeper {
         for unit in &self.held {
             unit.changes(&mut |change| batch.keep(&change));
         }
-        let writes = !batch.is_empty();
-        if writes {
-            store.commit(&batch)?;
-        }
-        Ok(writes)
+        if batch.is_empty() { Ok(false) } else { store.commit(&batch).map(|()| true) }
     }
 }
 

@@ -301,8 +301,7 @@ impl Batch {
                 self.floor = self.floor.max(term.number());
             }
             Change::Term { election, term, ref formers } => {
-                let record = Election::of(term, formers);
-                let sealed = record::sealed(ELECTIONS, election.as_bytes(), &record);
+                let sealed = record::sealed_term(ELECTIONS, election, term, formers);
                 self.elections.insert(election.into(), Some(sealed));
             }
             Change::Created { election, tags } => {
