@@ -77,7 +77,7 @@ struct Keeper {
     store: Option<Store>,
     /// Taken from the queue, and not kept yet.
     held: VecDeque<Box<dyn Unit>>,
-    /// How many the last commit held, and how long it took.
+    /// How many the last commit held, with those that came meanwhile; and how long it took.
     last: (usize, Duration),
 }
 
@@ -239,7 +239,8 @@ impl Inner {
         match keeper.keep() {
             Ok(wrote) => {
                 self.commits.fetch_add(u64::from(wrote));
-                keeper.last = (keeper.held.len(), self.clock.now() - began);
+                let units = keeper.held.len() + self.queue.len();
+                keeper.last = (units, self.clock.now() - began);
                 for mut unit in keeper.held.drain(..) {
                     self.forget(&*unit);
                     unit.release();
@@ -254,8 +255,8 @@ impl Inner {
         }
     }
 
-    /// Those whose turns went together are about to come again together. The first of them waits a
-    /// little for the others, which would else wait for a commit of its own.
+    /// Those whose turns went in the last commit are about to come again. Who came meanwhile waits a
+    /// little for them: they would else go in a commit of their own, and the two groups never meet.
     fn gather(&self, keeper: &Keeper) {
         let (units, took) = keeper.last;
         let enough = units - units / 4;
