@@ -16,7 +16,7 @@ use crate::id::{Holder, SessionId};
 use crate::lease::{Ending, Lease};
 use crate::limits::Limits;
 use crate::log::durable::folder::Folder;
-use crate::log::durable::store::{KeptElection, Singles, Store};
+use crate::log::durable::store::KeptElection;
 use crate::log::durable::{DurableLog, OnFailure};
 use crate::log::{Former, KeptSession};
 use crate::shard::{Command, Member, Reply, ReplyTo, Restored, Work};
@@ -30,12 +30,6 @@ pub(super) struct Keep {
     pub(super) on_failure: Option<Arc<OnFailure>>,
 }
 
-/// What was kept, as far as it is read before there is an engine.
-struct Known {
-    singles: Singles,
-    sessions: Vec<KeptSession>,
-}
-
 pub(super) fn open(mut builder: EngineBuilder, keep: Keep) -> Result<Engine, Error> {
     builder.check()?;
     if keep.path.as_os_str().is_empty() {
@@ -45,37 +39,31 @@ pub(super) fn open(mut builder: EngineBuilder, keep: Keep) -> Result<Engine, Err
     let folder = Folder::open(&keep.path, keep.must_exist)?;
     let store = folder.store(&super::random_hex()?)?;
     let read = || {
-        let (singles, sessions) = (store.singles()?, store.sessions()?);
-        Ok(Known { singles, sessions })
+        let kept = store.snapshot()?;
+        Ok((kept.singles()?, kept.sessions()?, kept))
     };
-    let known = read().map_err(|fault| folder.tell(fault))?;
+    let (singles, sessions, kept) = read().map_err(|fault| folder.tell(fault))?;
     let on_failure = keep.on_failure.unwrap_or_else(|| Arc::new(|_| {}));
     let log = Arc::new(DurableLog::new(folder, store, Box::new(move |error| on_failure(error))));
     builder.log = log.clone();
-    let floor = known.singles.floor.max(keep.min_term);
-    let engine = builder.open_with(Some(known.singles.server_id.clone()), floor)?;
-    if floor > known.singles.floor {
+    let floor = singles.floor.max(keep.min_term);
+    let engine = builder.open_with(Some(singles.server_id.clone()), floor)?;
+    if floor > singles.floor {
         engine.keep(What::Floor(floor));
     }
-    engine.inner.session_ids.begin(&engine, known.singles.sessions);
-    engine.inner.sessions.go_on_after(known.singles.sessions);
-    engine.inner.indexes.begin(&engine, known.singles.index);
-    let members = known.sessions.into_iter().map(|kept| engine.restore_session(kept)).collect();
-    log.with_store(|store| restore(&engine, store, &members))?;
+    engine.inner.session_ids.begin(&engine, singles.sessions);
+    engine.inner.sessions.go_on_after(singles.sessions);
+    engine.inner.indexes.begin(&engine, singles.index);
+    let members = sessions.into_iter().map(|kept| engine.restore_session(kept)).collect();
+    let restored = kept.elections(|kept| engine.restore_election(kept, &members));
+    let restored =
+        restored.and_then(|()| kept.created(|name, tags| engine.recall_creation(name, tags)));
+    restored.map_err(|fault| log.tell(fault))?;
     engine.sync()?;
     Ok(engine)
 }
 
 type Members = HashMap<SessionId, Arc<Record>>;
-
-fn restore(
-    engine: &Engine,
-    store: &Store,
-    members: &Members,
-) -> Result<(), crate::log::durable::store::Fault> {
-    store.elections(|kept| engine.restore_election(kept, members))?;
-    store.created(|name, tags| engine.recall_creation(name, tags))
-}
 
 impl Engine {
     fn restore_session(&self, kept: KeptSession) -> (SessionId, Arc<Record>) {

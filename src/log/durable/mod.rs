@@ -114,14 +114,9 @@ impl DurableLog {
         Self { inner, committer: Some(committer) }
     }
 
-    /// Runs `read` on the store, between two commits.
-    pub(crate) fn with_store<T>(
-        &self,
-        read: impl FnOnce(&Store) -> Result<T, Fault>,
-    ) -> Result<T, Error> {
-        let keeper = self.inner.keeper();
-        let Some(store) = &keeper.store else { return Err(self.inner.failed()) };
-        read(store).map_err(|fault| keeper.folder.tell(fault))
+    /// A fault in words that say where.
+    pub(crate) fn tell(&self, fault: Fault) -> Error {
+        self.inner.keeper().folder.tell(fault)
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 
 use super::disk::{self, Disk, Trouble};
@@ -125,7 +126,7 @@ impl Store {
             Some(found) => return Err(Fault::Damaged(format!("there never was a format {found}"))),
             None => store.begin(server_id)?,
         }
-        let Singles { format, floor, index, sessions, .. } = store.singles()?;
+        let Singles { format, floor, index, sessions, .. } = store.snapshot()?.singles()?;
         store.raised = [format, floor, index, sessions];
         Ok(store)
     }
@@ -198,9 +199,26 @@ impl Store {
         Ok(write)
     }
 
-    pub(crate) fn singles(&self) -> Result<Singles, Fault> {
+    /// All that is kept now, whatever is kept later.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Fault> {
         let read = self.database.begin_read().map_err(|error| self.fault(&error))?;
-        let table = read.open_table(Named::new(META)).map_err(|error| self.fault(&error))?;
+        Ok(Snapshot { read, trouble: self.trouble.clone() })
+    }
+
+    fn fault(&self, error: &dyn std::error::Error) -> Fault {
+        fault(&self.trouble, error)
+    }
+}
+
+/// What was kept at one moment.
+pub(crate) struct Snapshot {
+    read: ReadTransaction,
+    trouble: Trouble,
+}
+
+impl Snapshot {
+    pub(crate) fn singles(&self) -> Result<Singles, Fault> {
+        let table = self.read.open_table(Named::new(META)).map_err(|error| self.fault(&error))?;
         let raw = |key: &str| -> Result<Vec<u8>, Fault> {
             let found = table.get(key).map_err(|error| self.fault(&error))?;
             let missing = || Fault::Damaged(format!("{META}/{key} is missing"));
@@ -241,8 +259,7 @@ impl Store {
     }
 
     pub(crate) fn sessions(&self) -> Result<Vec<KeptSession>, Fault> {
-        let read = self.database.begin_read().map_err(|error| self.fault(&error))?;
-        let table = read.open_table(Numbered::new(SESSIONS)).map_err(|error| self.fault(&error))?;
+        let table = self.read.open_table(Numbered::new(SESSIONS)).map_err(|error| self.fault(&error))?;
         let mut sessions = Vec::new();
         for entry in table.iter().map_err(|error| self.fault(&error))? {
             let (id, raw) = entry.map_err(|error| self.fault(&error))?;
@@ -260,8 +277,7 @@ impl Store {
         name: &'static str,
         mut each: impl FnMut(&str, &[u8]) -> Result<(), BadRecord>,
     ) -> Result<(), Fault> {
-        let read = self.database.begin_read().map_err(|error| self.fault(&error))?;
-        let table = read.open_table(Named::new(name)).map_err(|error| self.fault(&error))?;
+        let table = self.read.open_table(Named::new(name)).map_err(|error| self.fault(&error))?;
         for entry in table.iter().map_err(|error| self.fault(&error))? {
             let (key, raw) = entry.map_err(|error| self.fault(&error))?;
             let key = key.value();

@@ -24,7 +24,7 @@ impl Caller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_id: self.engine.server_id().to_owned(),
             incarnation: self.engine.incarnation().to_owned(),
-            durable: false,
+            durable: self.engine.is_durable(),
             limits: Some(self.limits()),
             features: Vec::new(),
             settings: shards.iter().chain(&*self.settings).map(setting).collect(),
