@@ -1,15 +1,14 @@
 //! What a server knows, in words or as JSON: listings, queues, histories, checks.
 
-use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use tenure::client::{Candidate, Change, Reign, SessionView, Summary, Verdict};
 
-use crate::Exit;
 use crate::args::{Format, OnElection, OnTerm, Prefix, Removal, SessionRemoval, To};
 use crate::ask::connect;
+use crate::{Exit, output};
 
 pub(crate) fn list(on: &Prefix) -> Result<Exit> {
     let elections = connect(&on.to)?.list(&on.prefix)?;
@@ -124,9 +123,7 @@ fn print<T>(
 }
 
 fn said(text: &str) -> Result<Exit> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()?;
+    output::line(text)?;
     Ok(Exit::Ok)
 }
 
