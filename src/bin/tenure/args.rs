@@ -14,7 +14,7 @@ pub(crate) use self::place::{Enter, Withdraw};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-   0  done; also if whoever read the output has left
+   0  done; also where a watch or a place ended because whoever read its output has left
    1  the server refused, or something failed; standard error says what
    2  the command line makes no sense
    3  nobody leads (term)

@@ -83,8 +83,9 @@ fn watch(on: &OnElection) -> Result<Exit> {
             error => error,
         })?;
         // It also tells when a leader may act, which changes nothing that is shown here.
-        if shown.replace(state.revision) != Some(state.revision) {
-            output::state(on.to.output, &on.election, &state)?;
+        let is_new = shown.replace(state.revision) != Some(state.revision);
+        if is_new && !output::state(on.to.output, &on.election, &state)? {
+            break;
         }
         next = states.next();
     }

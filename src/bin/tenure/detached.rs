@@ -8,6 +8,7 @@ use tenure::client::{Client, ClientError, ElectionState, Held, candidate_id};
 
 use crate::args::{Enter, OnCandidate, Withdraw};
 use crate::ask::{MAY_HAVE_HAPPENED, connect};
+use crate::tell::shown;
 use crate::{Exit, Failure, key_file, output};
 
 /// Renews the place of `file`; makes both if there is no file and that is asked for.
@@ -20,8 +21,8 @@ pub(crate) fn enter(enter: &Enter, file: &Path) -> Result<Exit> {
             let client = connect(to)?;
             let held = resume(&client, &key, file)?;
             if let Some(asked) = enter.asked_ttl().filter(|asked| *asked != held.ttl()) {
-                let ttl = held.ttl();
-                eprintln!("tenure: the place keeps its TTL of {ttl:?}; {asked:?} is for a new one");
+                let (ttl, asked) = (shown(held.ttl()), shown(asked));
+                eprintln!("tenure: the place keeps its TTL of {ttl}; {asked} is for a new one");
             }
             // Not entered again: who was evicted meanwhile has lost the place.
             let state = client.describe(election)?.state;

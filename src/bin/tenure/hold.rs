@@ -1,6 +1,5 @@
 //! `tenure enter`: a place that this process holds until it is told to stop.
 
-use std::io;
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -16,6 +15,7 @@ use tenure::client::{
 };
 
 use crate::args::{Enter, Failover, OnCandidate};
+use crate::tell::shown;
 use crate::{Exit, is_unreachable, output};
 
 /// How often it looks whether it is to stop, or the session is over.
@@ -115,14 +115,10 @@ impl Place<'_> {
                     return Err(ClientError::Lost { address: to.server.clone(), why }.into());
                 }
             };
-            if self.shown.swap(Some(state.revision)) != Some(state.revision) {
-                match output::state(to.output, election, &state) {
-                    // Nobody reads any more: as good as told to stop.
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                        return Ok(Held::UntilTold);
-                    }
-                    done => done?,
-                }
+            let is_new = self.shown.swap(Some(state.revision)) != Some(state.revision);
+            if is_new && !output::state(to.output, election, &state)? {
+                // Nobody reads any more: as good as told to stop.
+                return Ok(Held::UntilTold);
             }
             if !self.stands(&state) {
                 return self.why_gone().map(Held::Lost);
@@ -174,8 +170,8 @@ impl Place<'_> {
             // Refused: there is nothing to withdraw any more.
             Ok(_) | Err(ClientError::Refused { .. } | ClientError::SessionLost(_)) => Exit::Ok,
             Err(error) => {
-                let ttl = self.session.ttl();
-                eprintln!("tenure: could not withdraw: {error}; the place is free within {ttl:?}");
+                let ttl = shown(self.session.ttl());
+                eprintln!("tenure: could not withdraw: {error}; the place is free within {ttl}");
                 Exit::Unreachable
             }
         }

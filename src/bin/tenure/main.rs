@@ -15,7 +15,6 @@ mod tell;
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::process::ExitCode;
 
 use tenure::Code;
@@ -56,10 +55,6 @@ fn main() -> ExitCode {
         }
     };
     let exit = done.unwrap_or_else(|error| {
-        // Whoever read the output has seen enough.
-        if is_broken_pipe(&error) {
-            return Exit::Ok;
-        }
         eprintln!("tenure: {error:#}");
         exit_for(&error)
     });
@@ -80,12 +75,6 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
-
-/// Only standard output is written to without a word on what it was for.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let error: Option<&io::Error> = error.downcast_ref();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
 
 /// True if the server may be asked again: it could not be reached, does not answer, or drains.
 fn is_unreachable(error: &anyhow::Error) -> bool {

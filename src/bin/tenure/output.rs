@@ -10,8 +10,8 @@ use tenure::client::{Candidate, ElectionState};
 
 use crate::args::Format;
 
-/// Prints one state of an election and flushes, so that a pipe sees it at once.
-pub(crate) fn state(format: Format, election: &str, state: &ElectionState) -> io::Result<()> {
+/// Prints one state of an election; as [`line`].
+pub(crate) fn state(format: Format, election: &str, state: &ElectionState) -> io::Result<bool> {
     line(&match format {
         Format::Text => in_words(election, state),
         Format::Json => json!({
@@ -24,11 +24,14 @@ pub(crate) fn state(format: Format, election: &str, state: &ElectionState) -> io
     })
 }
 
-/// Prints one line, for whoever reads now.
-pub(crate) fn line(line: &str) -> io::Result<()> {
+/// Prints one line and flushes, so that a pipe sees it at once. False if whoever read has left, which is no
+/// failure: they have seen enough.
+pub(crate) fn line(line: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true),
+    }
 }
 
 /// Calls `then` once whoever read standard output has left. Who only writes now and then would not

@@ -208,6 +208,6 @@ fn ago(unix_micros: u64) -> String {
 }
 
 /// To the millisecond.
-fn shown(time: Duration) -> String {
+pub(crate) fn shown(time: Duration) -> String {
     humantime::format_duration(Duration::from_millis(time.as_millis() as u64)).to_string()
 }
