@@ -37,8 +37,9 @@ fn no_answer_is_exit_6() {
         assert!(done.err.ends_with(": no answer in time\n"), "{line}: {done:?}");
         assert!(done.err.contains(&address), "{line}: {done:?}");
         assert_eq!(done.err.lines().count(), 1, "{line}: {done:?}");
-        let is_change =
-            ["anoint", "promote", "demote", "evict"].iter().any(|it| line.starts_with(it));
+        let is_change = ["anoint", "promote", "demote", "evict", "delete", "end-session"]
+            .iter()
+            .any(|it| line.starts_with(it));
         assert_eq!(
             done.err.contains("can't tell whether it was done"),
             is_change,

@@ -37,9 +37,15 @@ pub(crate) fn connect(to: &To) -> Result<Client> {
     Ok(Client::connect(&to.server, to.connect_timeout)?.with_timeout(to.timeout))
 }
 
-/// For a change without an answer.
-pub(crate) const MAY_HAVE_HAPPENED: &str =
-    "can't tell whether it was done (`tenure describe` shows what is)";
+/// What came of a change. Without an answer, it may have happened all the same.
+pub(crate) fn made<T>(change: Result<T, ClientError>) -> Result<T> {
+    match change {
+        Err(error @ (ClientError::TimedOut { .. } | ClientError::Lost { .. })) => {
+            Err(error).context("can't tell whether it was done (`tenure describe` shows what is)")
+        }
+        done => Ok(done?),
+    }
+}
 
 /// A change by hand holds nothing that has to be kept alive, so it needs no session: the server makes none
 /// for it, and notes that a caller without one made the change.
@@ -52,10 +58,7 @@ fn change(on: &OnCandidate, change: ChangeByHand) -> Result<Exit> {
             eprintln!("tenure: {message}");
             client.describe(election)?.state
         }
-        Err(error @ (ClientError::TimedOut { .. } | ClientError::Lost { .. })) => {
-            return Err(error).context(MAY_HAVE_HAPPENED);
-        }
-        done => done?,
+        done => made(done)?,
     };
     output::state(to.output, election, &state)?;
     Ok(Exit::Ok)

@@ -7,7 +7,7 @@ use tenure::Code;
 use tenure::client::{Client, ClientError, ElectionState, Held, candidate_id};
 
 use crate::args::{Enter, OnCandidate, Withdraw};
-use crate::ask::{MAY_HAVE_HAPPENED, connect};
+use crate::ask::{connect, made};
 use crate::tell::shown;
 use crate::{Exit, Failure, key_file, output};
 
@@ -46,8 +46,9 @@ fn begin(client: &Client, enter: &Enter, file: &Path) -> Result<ElectionState> {
         return Err(error.into());
     }
     match held.enter(election, candidate) {
-        Err(error @ (ClientError::TimedOut { .. } | ClientError::Lost { .. })) => {
-            Err(error).with_context(|| format!("{MAY_HAVE_HAPPENED}; {} is kept", file.display()))
+        // It may stand: the same command, which renews it, tells.
+        lost @ Err(ClientError::TimedOut { .. } | ClientError::Lost { .. }) => {
+            made(lost).with_context(|| format!("{} is kept", file.display()))
         }
         Err(error) => {
             let _closed = held.close();
@@ -64,7 +65,7 @@ pub(crate) fn withdraw(withdraw: &Withdraw) -> Result<Exit> {
     let client = connect(&on.to)?;
     let held = resume(&client, &key, file)?;
     let stood = stands(&client.describe(&on.election)?.state, &on.candidate, &held);
-    let state = held.withdraw(&on.election, &on.candidate)?;
+    let state = made(held.withdraw(&on.election, &on.candidate))?;
     if !stood {
         // The session may hold another place, which must not end for a mistyped name.
         return Err(gone(on, file).into());

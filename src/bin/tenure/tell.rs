@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tenure::client::{Candidate, Change, Reign, SessionView, Summary, Verdict};
 
 use crate::args::{Format, OnElection, OnTerm, Prefix, Removal, SessionRemoval, To};
-use crate::ask::connect;
+use crate::ask::{connect, made};
 use crate::{Exit, output};
 
 pub(crate) fn list(on: &Prefix) -> Result<Exit> {
@@ -98,12 +98,12 @@ pub(crate) fn check(on: &OnTerm) -> Result<Exit> {
 }
 
 pub(crate) fn delete(on: &Removal) -> Result<Exit> {
-    connect(&on.to)?.delete(&on.election, &on.reason)?;
+    made(connect(&on.to)?.delete(&on.election, &on.reason))?;
     Ok(Exit::Ok)
 }
 
 pub(crate) fn end_session(on: &SessionRemoval) -> Result<Exit> {
-    connect(&on.to)?.end_session(on.session, &on.reason)?;
+    made(connect(&on.to)?.end_session(on.session, &on.reason))?;
     Ok(Exit::Ok)
 }
 
