@@ -4,7 +4,7 @@
 mod support;
 
 mod detached;
-mod enter;
+mod held;
 mod patience;
 mod readers;
 mod refusals;
@@ -14,10 +14,18 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{Done, Running, Server, run, tenure, words};
 
-/// A command that holds a place, and has said so.
+/// A command that holds a place, for so long that a busy machine does not lose it, unless `line` says
+/// otherwise.
+#[track_caller]
+fn enter(server: &Server, line: &str) -> Running {
+    let ttl = if line.contains("--ttl") { "" } else { " --ttl 1h" };
+    Running::start(&mut server.ask(&format!("enter {line}{ttl}")))
+}
+
+/// The same, once it has said so.
 #[track_caller]
 fn enters(server: &Server, line: &str) -> Running {
-    let running = Running::start(&mut server.ask(&format!("enter {line}")));
+    let running = enter(server, line);
     running.out.find("term");
     running
 }
@@ -37,12 +45,12 @@ fn json_line(line: &str) -> Value {
 fn commands_in_words() {
     let server = Server::start("");
     assert_done(&server.run("term jobs"), 3, "jobs: term 0, nobody leads\n");
-    let a = Running::start(&mut server.ask("enter jobs a"));
+    let a = enter(&server, "jobs a");
     assert_eq!(a.out.next().unwrap(), "jobs: term 1, a leads");
-    let b = Running::start(&mut server.ask("enter jobs b"));
+    let b = enter(&server, "jobs b");
     assert_eq!(b.out.next().unwrap(), "jobs: term 1, a leads, waiting: b");
     assert_eq!(a.out.next().unwrap(), "jobs: term 1, a leads, waiting: b");
-    let c = Running::start(&mut server.ask("enter jobs c"));
+    let c = enter(&server, "jobs c");
     c.out.find("waiting: b, c");
 
     let changes = [
@@ -88,7 +96,7 @@ fn commands_in_json() {
         json_line(&nobody.out),
         json!({"election": "jobs", "term": 0, "leader": null, "candidates": []})
     );
-    let a = Running::start(&mut server.ask("enter jobs a --output json"));
+    let a = enter(&server, "jobs a --output json");
     assert_eq!(
         a.out.next().unwrap(),
         r#"{"election":"jobs","term":1,"leader":"a","candidates":[]}"#
@@ -113,7 +121,7 @@ fn commands_in_json() {
 #[test]
 fn names_of_any_script() {
     let server = Server::start("");
-    let mut command = server.ask("enter -o json");
+    let mut command = server.ask("enter -o json --ttl 1h");
     let a = Running::start(command.args(["--", "wähle \"dies\"", "-ä\\"]));
     let line = json_line(&a.out.next().unwrap());
     assert_eq!(line["election"], "wähle \"dies\"");

@@ -45,7 +45,7 @@ fn an_interrupted_holder_withdraws_at_once() {
         watched.join().unwrap()
     });
     for n in 0..20 {
-        let mut holder = enters(&server, "jobs a --ttl 1h");
+        let mut holder = enters(&server, "jobs a");
         holder.signal(Signal::INT);
         assert_eq!(holder.wait().code(), Some(0), "{n}: {}", holder.err.rest());
         let term = server.client().term("jobs").unwrap();
@@ -73,7 +73,7 @@ fn enter_is_interrupted_early() {
 #[test]
 fn a_second_interrupt_does_not_wait_for_the_server() {
     let server = Server::start("");
-    let mut holder = enters(&server, "jobs a");
+    let mut holder = enters(&server, "jobs a --ttl 1h --failover fast");
     server.process.stop();
     holder.signal(Signal::INT);
     eventually("it asks the server, in vain", || {
@@ -90,7 +90,7 @@ fn a_second_interrupt_does_not_wait_for_the_server() {
 /// Under `exclusive` no earlier than its deadline; under `fast` at once, or this would take an hour.
 #[test]
 fn a_killed_holders_place_passes_on() {
-    for how in ["--ttl 500ms", "--ttl 1h --failover fast"] {
+    for how in ["--ttl 2s", "--ttl 1h --failover fast"] {
         let server = Server::start("");
         let mut a = enters(&server, &format!("jobs a {how}"));
         let b = enters(&server, "jobs b");
@@ -114,7 +114,7 @@ fn enter_tells_of_a_lost_place() {
 #[test]
 fn enter_and_watch_tell_of_a_lost_server() {
     let mut server = Server::start("");
-    let mut holder = enters(&server, "jobs a --ttl 1s");
+    let mut holder = enters(&server, "jobs a --ttl 3s");
     let mut watcher = Running::start(&mut server.ask("watch jobs"));
     watcher.out.find("a leads");
     server.process.signal(Signal::KILL);
@@ -132,7 +132,7 @@ fn enter_and_watch_tell_of_a_lost_server() {
 fn enter_survives_a_lost_connection() {
     let server = Server::start("");
     let proxy = Proxy::before(server.address());
-    let mut a = tenure(words("enter jobs a --ttl 6s --server"));
+    let mut a = tenure(words("enter jobs a --ttl 15s --server"));
     let mut a = Running::start(a.arg(proxy.address()));
     a.out.find("term 1");
     let client = server.client();
@@ -158,7 +158,7 @@ fn enter_survives_a_lost_connection() {
 #[test]
 fn a_server_that_stops_answering_is_waited_for_until_the_deadline() {
     let server = Server::start("");
-    let mut holder = enters(&server, "jobs a --ttl 500ms");
+    let mut holder = enters(&server, "jobs a --ttl 3s");
     server.process.stop();
     assert_eq!(holder.wait().code(), Some(6));
     let said = holder.err.rest();
@@ -181,7 +181,7 @@ fn a_fast_place_ends_with_its_server() {
 #[test]
 fn a_restarted_server_has_forgotten_the_place() {
     let mut server = Server::start("");
-    let mut holder = enters(&server, "jobs a --ttl 1h");
+    let mut holder = enters(&server, "jobs a");
     let address = server.address().to_owned();
     server.process.signal(Signal::KILL);
     server.process.wait();
@@ -194,7 +194,7 @@ fn a_restarted_server_has_forgotten_the_place() {
 #[test]
 fn enter_tells_of_an_ended_session() {
     let server = Server::start("");
-    let mut a = enters(&server, "jobs a --ttl 1h");
+    let mut a = enters(&server, "jobs a");
     let session = server.client().describe("jobs").unwrap().state.leader.unwrap().session;
     let done = server.run(&format!("end-session {session} --reason maintenance"));
     assert_done(&done, 0, "");
@@ -207,7 +207,7 @@ fn enter_tells_of_an_ended_session() {
 #[test]
 fn enter_tells_of_a_place_taken_over() {
     let server = Server::start("");
-    let mut a = enters(&server, "jobs a --ttl 1h");
+    let mut a = enters(&server, "jobs a");
     let done = server.run("enter jobs a");
     assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
     assert!(done.err.contains("held by another session"), "{done:?}");
@@ -217,4 +217,20 @@ fn enter_tells_of_a_place_taken_over() {
     assert_eq!(a.wait().code(), Some(7));
     assert_eq!(a.err.rest(), "tenure: a no longer stands in jobs; somebody removed it\n");
     assert!(server.client().term("jobs").unwrap().has("a"), "the other one's is left alone");
+}
+
+#[test]
+fn a_place_is_held_by_an_explicit_session() {
+    let server = Server::start("");
+    let holder = Running::start(&mut server.ask("enter jobs a"));
+    holder.out.find("term 1");
+    let [session] = &*server.client().sessions().unwrap() else { panic!("one session") };
+    assert_eq!((session.kind, session.ttl_micros), ("exclusive", 3_000_000));
+    // Changes by hand need none.
+    assert_eq!(server.run("evict jobs nobody").code, Some(0));
+    let change = server.client().describe("jobs").unwrap().state.change;
+    assert_eq!((change.cause, change.by), ("entered", session.session));
+    assert_eq!(server.run("evict jobs a").code, Some(0));
+    let change = server.client().describe("jobs").unwrap().state.change;
+    assert_eq!((change.cause, change.by), ("evicted", 0));
 }
