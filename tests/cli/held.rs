@@ -191,6 +191,21 @@ fn a_restarted_server_has_forgotten_the_place() {
     assert!(said.ends_with("tenure: the server was replaced\n"), "{said}");
 }
 
+/// One that keeps what it tells knows the place again, and so does whoever holds it.
+#[test]
+fn enter_survives_a_restart_of_a_server_that_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let keeps = format!("--data-dir {}", folder.path().join("data").display());
+    let mut server = Server::start(&keeps);
+    let a = enters(&server, "jobs a");
+    let address = server.address().to_owned();
+    server.process.signal(Signal::KILL);
+    server.process.wait();
+    let next = Server::start(&format!("{keeps} --listen {address}"));
+    let _b = enters(&next, "jobs b");
+    assert_eq!(a.out.find("waiting: b"), "jobs: term 1, a leads, waiting: b");
+}
+
 #[test]
 fn enter_tells_of_an_ended_session() {
     let server = Server::start("");

@@ -48,10 +48,10 @@ fn serve_says_what_keeps_it_from_starting() {
     assert!(done.err.contains("--log-level \"tenure=loud\" is not a filter"), "{done:?}");
 }
 
-/// Without `--memory` a person may think that something is kept.
+/// A person may think that something is kept.
 #[test]
 fn serve_says_that_it_keeps_nothing() {
-    let server = Running::start(&mut tenure(words("serve --listen 127.0.0.1:0")));
+    let server = Running::start(&mut tenure(words("serve --memory --listen 127.0.0.1:0")));
     server.out.find("listens on");
     server.err.find("everything is kept in memory");
 }
