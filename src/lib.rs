@@ -62,6 +62,8 @@ mod elector;
 mod error;
 mod id;
 mod limits;
+#[cfg(any(feature = "client", feature = "server"))]
+mod silence;
 mod sync;
 #[cfg(test)]
 mod transcript;

@@ -85,7 +85,8 @@ fn c2_half_open_tcp() {
     let network = network_or_pass!();
     let server = network.serve("--silence 2s");
     let [stays, goes] = [&server.addresses[0], &server.addresses[1]];
-    let gone = network.ask("enter jobs gone", goes);
+    // It ends with its connection, and not before: the deadline is far away.
+    let gone = network.ask("enter jobs gone --failover fast --ttl 1h", goes);
     gone.out.find("term 1");
     let heir = network.ask("enter jobs heir", stays);
     heir.out.find("term 1");
@@ -94,4 +95,17 @@ fn c2_half_open_tcp() {
     assert_eq!(heir.out.find("term 2"), "jobs: term 2, heir leads");
     let silent = cut.elapsed();
     assert!(silent > Duration::from_millis(500), "{silent:?}: it was not silent for long");
+}
+
+/// Row C2, seen from the other end: a client whose server's host is gone is told by its own keep-alive, for
+/// it sends nothing that could fail.
+#[test]
+fn c2_a_watch_notices_that_its_server_is_gone() {
+    let network = network_or_pass!();
+    let server = network.serve("--silence 0s");
+    let mut watch = network.ask("watch jobs", &server.addresses[1]);
+    watch.out.find("term 0");
+    network.ip(&format!("addr del {GOES}/32 dev lo"));
+    assert_eq!(watch.wait().code(), Some(6));
+    assert!(watch.err.rest().contains(" was lost: "));
 }

@@ -19,7 +19,7 @@ fn c9_cut_at_every_byte() {
     for way in [Way::ToServer, Way::ToClient] {
         for at in 0..BYTES {
             proxy.cut_after(way, at);
-            let client = Client::connect(&address, PATIENCE).unwrap();
+            let client = Client::connect(&address, PATIENCE).unwrap().with_timeout(PATIENCE);
             let reply = client.enter(&format!("{way:?}/{at:03}"), "cut");
             assert!(at > 10 || reply.is_err(), "{way:?} {at}: a reply to part of a frame");
         }

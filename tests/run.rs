@@ -22,9 +22,17 @@ fn is_alive(pid: &str) -> bool {
 }
 
 /// Dead, and not yet waited for by whoever took it over.
+#[cfg(target_os = "linux")]
 fn is_zombie(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|it| it.starts_with(" Z")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_zombie(pid: Pid) -> bool {
+    let pid = pid.as_raw_nonzero().to_string();
+    let stat = std::process::Command::new("ps").args(["-o", "stat=", "-p", &pid]).output();
+    stat.is_ok_and(|stat| stat.stdout.starts_with(b"Z"))
 }
 
 #[test]

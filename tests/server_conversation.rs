@@ -1,8 +1,12 @@
 //! A stock ttrpc client holds the conversation of SPEC section 1 with a served engine.
 #![cfg(feature = "server")]
 
+#[path = "support/conversation.rs"]
+mod conversation;
+
 use std::time::Duration;
 
+use conversation::{ALL_CLOSED, BEFORE, C2_CLOSED, STEPS, Step};
 use prost::Message;
 use tenure::{Engine, Server};
 use tenure_schema::atomix::runtime::election::v1 as pb;
@@ -99,33 +103,22 @@ async fn converse(server: &Server) {
     let c2 = Node::connect(server).await;
     let c3 = Node::connect(server).await;
     let mut watch = c1.watch().await;
-    assert_eq!(c1.term().await, r#"t0 "" []"#);
+    assert_eq!(c1.term().await, BEFORE);
 
-    let steps = [
-        (&c1, "Enter", "c1", r#"t1 "c1" []"#),
-        (&c2, "Enter", "c2", r#"t1 "c1" ["c2"]"#),
-        (&c3, "Enter", "c3", r#"t1 "c1" ["c2", "c3"]"#),
-        (&c1, "Promote", "c3", r#"t1 "c1" ["c3", "c2"]"#),
-        (&c1, "Promote", "c3", r#"t2 "c3" ["c1", "c2"]"#),
-        (&c1, "Anoint", "c2", r#"t3 "c2" ["c3", "c1"]"#),
-        (&c2, "Withdraw", "c2", r#"t4 "c3" ["c1"]"#),
-        (&c1, "Evict", "c3", r#"t5 "c1" []"#),
-        (&c2, "Enter", "c2", r#"t5 "c1" ["c2"]"#),
-        (&c1, "Anoint", "c2", r#"t6 "c2" ["c1"]"#),
-    ];
-    for (node, method, candidate, expected) in steps {
-        assert_eq!(node.change(method, candidate).await, expected, "{method} {candidate}");
-        assert_eq!(watch.next().await.as_deref(), Some(expected), "{method} {candidate}");
+    let nodes = [&c1, &c2, &c3];
+    for Step { by, method, candidate, state } in STEPS {
+        assert_eq!(nodes[by].change(method, candidate).await, state, "{method} {candidate}");
+        assert_eq!(watch.next().await.as_deref(), Some(state), "{method} {candidate}");
     }
     c2.close().await;
-    assert_eq!(watch.next().await.as_deref(), Some(r#"t7 "c1" []"#));
+    assert_eq!(watch.next().await.as_deref(), Some(C2_CLOSED));
 
     c1.close().await;
-    assert_eq!(watch.next().await.as_deref(), Some(r#"t7 "" []"#));
+    assert_eq!(watch.next().await.as_deref(), Some(ALL_CLOSED));
     assert_eq!(watch.next().await, None);
     c3.close().await;
     c1.create().await;
-    assert_eq!(c1.term().await, r#"t7 "" []"#);
+    assert_eq!(c1.term().await, ALL_CLOSED);
 }
 
 #[tokio::test]

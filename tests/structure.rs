@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("id", &["error"]),
     ("error", &["id"]),
     ("limits", &["error"]),
+    ("silence", &[]),
     ("clock", &[]),
     ("sync", &[]),
     ("elector", &[]),
@@ -36,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 const GROUND: &[&str] =
-    &["id", "error", "limits", "clock", "sync", "elector", "transcript", "bell"];
+    &["id", "error", "limits", "silence", "clock", "sync", "elector", "transcript", "bell"];
 
 /// The files that may name an atomic ordering; each opens with why it is right.
 const ORDERINGS: &[&str] =

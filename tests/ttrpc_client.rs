@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use support::Server as Binary;
+use support::conversation::{ALL_CLOSED, BEFORE, C2_CLOSED, LAST, STEPS, Step};
 use tempfile::TempDir;
 use tenure::{CacheRule, Engine, Server};
 use tenure_schema::ttrpc_client::election::{
@@ -191,46 +192,35 @@ async fn converse(target: &Target) {
     let mut watch = c1.watch().await;
     // Opened before anything happened and read only at the end: it may skip, and ends at the newest.
     let mut lazy = c2.watch_for(NAME, Context::default()).await;
-    assert_eq!(c1.term().await, r#"t0 "" []"#);
+    assert_eq!(c1.term().await, BEFORE);
 
-    let steps = [
-        (&c1, "Enter", "c1", r#"t1 "c1" []"#),
-        (&c2, "Enter", "c2", r#"t1 "c1" ["c2"]"#),
-        (&c3, "Enter", "c3", r#"t1 "c1" ["c2", "c3"]"#),
-        (&c1, "Promote", "c3", r#"t1 "c1" ["c3", "c2"]"#),
-        (&c1, "Promote", "c3", r#"t2 "c3" ["c1", "c2"]"#),
-        (&c1, "Anoint", "c2", r#"t3 "c2" ["c3", "c1"]"#),
-        (&c2, "Withdraw", "c2", r#"t4 "c3" ["c1"]"#),
-        (&c1, "Evict", "c3", r#"t5 "c1" []"#),
-        (&c2, "Enter", "c2", r#"t5 "c1" ["c2"]"#),
-        (&c1, "Anoint", "c2", r#"t6 "c2" ["c1"]"#),
-    ];
-    for (node, method, candidate, expected) in steps {
-        assert_eq!(node.change(method, candidate).await, expected, "{method} {candidate}");
-        assert_eq!(watch.next().await.as_deref(), Some(expected), "{method} {candidate}");
-        assert_eq!(c3.term().await, expected, "{method} {candidate}");
+    let nodes = [&c1, &c2, &c3];
+    for Step { by, method, candidate, state } in STEPS {
+        assert_eq!(nodes[by].change(method, candidate).await, state, "{method} {candidate}");
+        assert_eq!(watch.next().await.as_deref(), Some(state), "{method} {candidate}");
+        assert_eq!(c3.term().await, state, "{method} {candidate}");
     }
     // Nothing to do: no event between this and the next.
-    assert_eq!(c1.change("Anoint", "c2").await, r#"t6 "c2" ["c1"]"#);
-    assert_eq!(c3.change("Evict", "nobody").await, r#"t6 "c2" ["c1"]"#);
+    assert_eq!(c1.change("Anoint", "c2").await, LAST);
+    assert_eq!(c3.change("Evict", "nobody").await, LAST);
 
     c2.close().await;
-    assert_eq!(watch.next().await.as_deref(), Some(r#"t7 "c1" []"#));
+    assert_eq!(watch.next().await.as_deref(), Some(C2_CLOSED));
     let mut last = None;
     while let Some(state) = lazy.next().await {
         last = Some(state);
     }
     // Close ends the closer's watch at the newest it had led to.
-    assert_eq!(last.as_deref(), Some(r#"t7 "c1" []"#));
+    assert_eq!(last.as_deref(), Some(C2_CLOSED));
 
     c1.close().await;
-    assert_eq!(watch.next().await.as_deref(), Some(r#"t7 "" []"#));
+    assert_eq!(watch.next().await.as_deref(), Some(ALL_CLOSED));
     assert_eq!(watch.next().await, None, "Close ends the watch, with OK");
     c3.close().await;
     for node in [&c1, &c2, &c3] {
         node.create().await;
     }
-    assert_eq!(c1.term().await, r#"t7 "" []"#);
+    assert_eq!(c1.term().await, ALL_CLOSED);
 }
 
 #[tokio::test]

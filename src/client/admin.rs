@@ -1,16 +1,13 @@
 //! What people and tools ask of a server: listings, histories, checks, and changes by hand.
 
-use std::time::Duration;
-
 use super::election::{ELECTIONS, ElectionStates, observe};
 use super::view::{Check, Description, Reign, SessionView, Summary};
 use super::{Client, ClientError, ElectionState, session};
+use crate::wire::message::Message;
 use crate::wire::tenure_v1::elections as wire;
 use crate::wire::tenure_v1::sessions;
 
-const SESSIONS: &str = "tenure.v1.Sessions";
-/// How long a call may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const SESSIONS: &str = "tenure.v1.Sessions";
 /// Lines of one page.
 const PAGE: u32 = 1_000;
 
@@ -28,6 +25,15 @@ pub enum Change {
 }
 
 impl Client {
+    pub(super) fn ask<Request: Message, Reply: Message>(
+        &self,
+        service: &str,
+        method: &str,
+        request: &Request,
+    ) -> Result<Reply, ClientError> {
+        session::call(&self.connection, service, method, request, self.patience)
+    }
+
     /// Changes the order by hand, if `expected_term` is the term where one is given. `reason` is for people,
     /// and may be empty.
     ///
@@ -54,8 +60,7 @@ impl Client {
             expected_term,
             reason: reason.into(),
         };
-        let reply: wire::ChangeResponse =
-            session::call(&self.connection, ELECTIONS, method, &request, PATIENCE)?;
+        let reply: wire::ChangeResponse = self.ask(ELECTIONS, method, &request)?;
         Ok(reply.state.unwrap_or_default().into())
     }
 
@@ -69,8 +74,7 @@ impl Client {
             page_token: String::new(),
         };
         loop {
-            let page: wire::ListElectionsResponse =
-                session::call(&self.connection, ELECTIONS, "List", &request, PATIENCE)?;
+            let page: wire::ListElectionsResponse = self.ask(ELECTIONS, "List", &request)?;
             all.extend(page.elections.into_iter().map(Summary::from));
             if page.next_page_token.is_empty() {
                 return Ok(all);
@@ -83,8 +87,7 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn describe(&self, election: &str) -> Result<Description, ClientError> {
         let request = wire::DescribeRequest { election: election.into() };
-        let reply: wire::DescribeResponse =
-            session::call(&self.connection, ELECTIONS, "Describe", &request, PATIENCE)?;
+        let reply: wire::DescribeResponse = self.ask(ELECTIONS, "Describe", &request)?;
         Ok(reply.into())
     }
 
@@ -92,8 +95,7 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn history(&self, election: &str) -> Result<Vec<Reign>, ClientError> {
         let request = wire::HistoryRequest { election: election.into() };
-        let reply: wire::HistoryResponse =
-            session::call(&self.connection, ELECTIONS, "History", &request, PATIENCE)?;
+        let reply: wire::HistoryResponse = self.ask(ELECTIONS, "History", &request)?;
         Ok(reply.reigns.into_iter().map(Reign::from).collect())
     }
 
@@ -101,8 +103,7 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn check(&self, election: &str, term: u64) -> Result<Check, ClientError> {
         let request = wire::CheckRequest { election: election.into(), term };
-        let reply: wire::CheckResponse =
-            session::call(&self.connection, ELECTIONS, "Check", &request, PATIENCE)?;
+        let reply: wire::CheckResponse = self.ask(ELECTIONS, "Check", &request)?;
         Ok(reply.into())
     }
 
@@ -114,8 +115,7 @@ impl Client {
             expected_term: None,
             reason: reason.into(),
         };
-        session::call(&self.connection, ELECTIONS, "Delete", &request, PATIENCE)
-            .map(|_: wire::DeleteResponse| ())
+        self.ask(ELECTIONS, "Delete", &request).map(|_: wire::DeleteResponse| ())
     }
 
     /// The present state of an election first, then the newest after each change, with all that Tenure
@@ -131,8 +131,7 @@ impl Client {
         let mut all = Vec::new();
         let mut request = sessions::ListRequest { page_size: PAGE, page_token: String::new() };
         loop {
-            let page: sessions::ListResponse =
-                session::call(&self.connection, SESSIONS, "List", &request, PATIENCE)?;
+            let page: sessions::ListResponse = self.ask(SESSIONS, "List", &request)?;
             all.extend(page.sessions.into_iter().map(SessionView::from));
             if page.next_page_token.is_empty() {
                 return Ok(all);
@@ -145,7 +144,6 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn end_session(&self, session: u64, reason: &str) -> Result<(), ClientError> {
         let request = sessions::EndRequest { session, reason: reason.into() };
-        session::call(&self.connection, SESSIONS, "End", &request, PATIENCE)
-            .map(|_: sessions::EndResponse| ())
+        self.ask(SESSIONS, "End", &request).map(|_: sessions::EndResponse| ())
     }
 }

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Address, ClientError};
+use crate::silence;
 use crate::wire::envelope::{Request, Response, put_request};
 use crate::wire::frame::{HEADER_LEN, Header, flag, kind};
 
@@ -43,6 +44,9 @@ struct Waiting {
     lost: Option<String>,
 }
 
+/// How long the server's host may fall silent before its connection counts as lost: as the server has it.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Bytes of a frame's body at most, as the protocol has it.
 const FRAME_BYTES: u32 = 4 << 20;
 
@@ -65,18 +69,7 @@ impl Connection {
         &self.shared.address
     }
 
-    /// One request, one answer: its payload.
-    pub(super) fn call(
-        &self,
-        service: &str,
-        method: &str,
-        payload: &[u8],
-    ) -> Result<Vec<u8>, ClientError> {
-        let mut replies = self.stream(service, method, payload)?;
-        replies.next().unwrap_or_else(|| Err(ClientError::Protocol("no answer".into())))
-    }
-
-    /// As [`call`](Self::call), for no longer than `patience`.
+    /// One request, one answer: its payload, waited for no longer than `patience`.
     pub(super) fn call_within(
         &self,
         service: &str,
@@ -306,6 +299,7 @@ impl Socket {
                     match TcpStream::connect_timeout(&address, patience) {
                         Ok(socket) => {
                             socket.set_nodelay(true)?;
+                            silence::limit(&socket, SILENCE)?;
                             return Ok(Socket::Tcp(socket));
                         }
                         Err(error) => last = error,

@@ -7,6 +7,7 @@
 
 mod address;
 mod admin;
+mod by_key;
 mod connection;
 mod contend;
 mod election;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use self::address::Address;
 pub use self::admin::Change as ChangeByHand;
+pub use self::by_key::Held;
 pub use self::contend::{Contender, LatchListener, LeaderLatch, Work, candidate_id};
 pub use self::election::{Election, ElectionStates, EnterOptions, OnConflict};
 pub use self::leadership::{Leadership, Lost};
@@ -149,17 +151,27 @@ impl TermView {
 #[derive(Clone)]
 pub struct Client {
     connection: Arc<Connection>,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 impl Client {
-    /// Connects, waiting at most `patience`.
+    /// Connects, waiting at most `patience`. Each answer may take 10 s: see
+    /// [`with_timeout`](Self::with_timeout).
     ///
     /// # Errors
     /// [`ClientError::Unreachable`].
     pub fn connect(address: &Address, patience: Duration) -> Result<Self, ClientError> {
         let connection = Connection::open(address, patience)
             .map_err(|why| ClientError::Unreachable { address: address.clone(), why })?;
-        Ok(Self { connection: Arc::new(connection) })
+        Ok(Self { connection: Arc::new(connection), patience: Duration::from_secs(10) })
+    }
+
+    /// The same connection, where each answer may take `timeout`; then [`ClientError::TimedOut`]. Watches are
+    /// waited for as long as they last.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { patience: timeout, ..self }
     }
 
     /// Who leads now.
@@ -223,7 +235,9 @@ impl Client {
     fn named(&self, method: &str, election: &str) -> Result<TermView, ClientError> {
         let mut payload = Vec::new();
         NamedRequest { name: election }.encode(&mut payload);
-        self.connection.call(SERVICE, method, &payload).and_then(|it| TermView::decode(&it))
+        self.connection
+            .call_within(SERVICE, method, &payload, self.patience)
+            .and_then(|it| TermView::decode(&it))
     }
 
     fn on_candidate(
@@ -234,7 +248,9 @@ impl Client {
     ) -> Result<TermView, ClientError> {
         let mut payload = Vec::new();
         CandidateRequest { name: election, candidate }.encode(&mut payload);
-        self.connection.call(SERVICE, method, &payload).and_then(|it| TermView::decode(&it))
+        self.connection
+            .call_within(SERVICE, method, &payload, self.patience)
+            .and_then(|it| TermView::decode(&it))
     }
 }
 

@@ -89,7 +89,8 @@ impl ServerBuilder {
     }
 
     /// How long a TCP peer's host may be silent before its connection counts as closed: by default
-    /// 10 s. Seen of the host, by its kernel's answers; a stopped process does not fall silent.
+    /// 10 s. Seen of the host, by its kernel's answers; a stopped process does not fall silent. Zero: it may
+    /// be silent for ever.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.settings.silence = silence;
         self

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use crate::silence;
 
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -16,14 +16,12 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// A peer that connected. Its host may fall silent for `silence` before the connection is closed.
+    /// A peer that connected. Its host may fall silent for `silence` before the connection is closed;
+    /// zero: for ever.
     pub(super) fn tcp(stream: TcpStream, peer: SocketAddr, silence: Duration) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
-        socket.set_tcp_keepalive(&keepalive(silence))?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(silence))?;
+        silence::limit(&stream, silence)?;
         Ok(Self::Tcp(stream, peer))
     }
 
@@ -71,18 +69,4 @@ impl fmt::Display for Socket {
             Self::Unix(_) => f.write_str("a unix socket's peer"),
         }
     }
-}
-
-/// The first probe at half the time, then enough of them that the last one is lost within it. The
-/// kernel counts in whole seconds.
-fn keepalive(silence: Duration) -> TcpKeepalive {
-    const SECOND: Duration = Duration::from_secs(1);
-    /// The most that Linux takes.
-    const MOST: Duration = Duration::from_secs(32_767);
-    let keepalive = TcpKeepalive::new()
-        .with_time((silence / 2).clamp(SECOND, MOST))
-        .with_interval((silence / 10).clamp(SECOND, MOST));
-    #[cfg(not(target_os = "linux"))]
-    let keepalive = keepalive.with_retries(5);
-    keepalive
 }

@@ -1,6 +1,7 @@
 //! The real binary as a child process, what its output says, and what the system says of it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub(crate) mod conversation;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 
@@ -252,7 +253,7 @@ impl Server {
 #[track_caller]
 pub fn connect(address: &str) -> Client {
     let address: Address = address.parse().expect("an address");
-    Client::connect(&address, PATIENCE).expect("a connection")
+    Client::connect(&address, PATIENCE).expect("a connection").with_timeout(PATIENCE)
 }
 
 /// A client with an election of its own that wants to be served all the time.
@@ -305,6 +306,7 @@ impl Bystander {
 }
 
 /// Resident memory of a process, in bytes.
+#[cfg(target_os = "linux")]
 pub fn resident(pid: u32) -> u64 {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).expect("it lives");
     let pages: u64 = statm.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("statm");
@@ -312,6 +314,7 @@ pub fn resident(pid: u32) -> u64 {
 }
 
 /// Processor time that a process has used.
+#[cfg(target_os = "linux")]
 pub fn processor_time(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
     // The name in parentheses may hold blanks.
@@ -322,6 +325,30 @@ pub fn processor_time(pid: u32) -> Duration {
 }
 
 /// Open descriptors of a process.
+#[cfg(target_os = "linux")]
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").count()
+}
+
+/// What the system's timers of a server's TCP connections are for, as `/proc/net/tcp` has it: `00` nothing,
+/// `01` a retransmission, `02` keep-alive.
+#[cfg(target_os = "linux")]
+pub struct TcpTimers {
+    pub of_server: Vec<String>,
+    pub of_clients: Vec<String>,
+}
+
+#[cfg(target_os = "linux")]
+pub fn tcp_timers(port: u16) -> TcpTimers {
+    const ESTABLISHED: &str = "01";
+    let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
+    let rows: Vec<Vec<&str>> =
+        table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    let end = format!(":{port:04X}");
+    // Of the columns: 1 this end, 2 the other, 3 the state, 5 the timer and when it is due.
+    let at = |column: usize| {
+        let rows = rows.iter().filter(|row| row[3] == ESTABLISHED && row[column].ends_with(&end));
+        rows.map(|row| row[5].split(':').next().expect("a timer").to_owned()).collect()
+    };
+    TcpTimers { of_server: at(1), of_clients: at(2) }
 }

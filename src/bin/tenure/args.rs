@@ -8,16 +8,21 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tenure::client::Address;
 
+mod place;
+
+pub(crate) use self::place::{Enter, Withdraw};
+
 const EXIT_CODES: &str = "\
 Exit codes:
-   0  done
+   0  done; also where a watch or a place ended because whoever read its output has left
    1  the server refused, or something failed; standard error says what
    2  the command line makes no sense
    3  nobody leads (term)
    4  the term is stale (check)
    5  the term is unknown to the server (check)
-   6  can't reach the server, or the connection was lost
-   7  the place was lost: somebody evicted the candidate (enter)
+   6  can't reach the server, no answer came in time, or the connection was lost
+   7  the place was lost: somebody removed the candidate, or its session is over (enter, withdraw)
+   8  the session file is missing, or can't be used (enter, withdraw)
   70  an internal fault
   74  the data directory can't be used, or not any more; standard error says why (serve)
 run passes the command's own code through (128 + n if signal n ended it); its own are
@@ -123,10 +128,12 @@ pub(crate) struct Run {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ask {
     /// Hold a place in an election until interrupted, printing each term; then withdraw.
-    Enter {
-        #[command(flatten)]
-        on: OnCandidate,
-    },
+    ///
+    /// The place survives a lost connection for as long as --ttl. With --detach it is left behind
+    /// instead, and lasts for --ttl from the last renewal.
+    Enter(Enter),
+    /// Give up a place that `enter --detach` left behind, end its session, and remove its file.
+    Withdraw(Withdraw),
     /// Make a candidate the leader.
     Anoint {
         #[command(flatten)]
@@ -262,9 +269,20 @@ pub(crate) struct To {
     /// How long to try to connect.
     #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time)]
     pub(crate) connect_timeout: Duration,
+    /// How long to wait for an answer. A watch waits so long for the first state; run and enter wait
+    /// for no answer longer than for a connection.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time)]
+    pub(crate) timeout: Duration,
     /// Text for people, or json for machines: one object a line.
     #[arg(short, long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) output: Format,
+}
+
+impl To {
+    /// For those who keep a session: what one patience may be, to connect and for each answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.connect_timeout.min(self.timeout)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -318,7 +336,7 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "0s", value_name = "TIME", value_parser = time)]
     pub(crate) connection_idle: Duration,
     /// Close a connection whose peer's host is silent for this long (not a stopped process: its host
-    /// still answers).
+    /// still answers), or that takes none of its output for this long. 0s: never.
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time)]
     pub(crate) silence: Duration,
     /// Close a connection that takes this long over one frame.

@@ -1,26 +1,26 @@
-//! One election, from a shell.
+//! One question, one answer, from a shell; and a watch.
 
 use std::process;
-use std::sync::Arc;
-use std::thread;
 
 use anyhow::{Context, Result};
-use crossbeam::atomic::AtomicCell;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-use tenure::client::{Client, ClientError, TermView};
+use tenure::Code;
+use tenure::client::{ChangeByHand, Client, ClientError};
 
 use crate::Exit;
 use crate::args::{Ask, OnCandidate, OnElection, To};
-use crate::{output, tell};
+use crate::{detached, hold, output, tell};
 
 pub(crate) fn run(ask: &Ask) -> Result<Exit> {
     match ask {
-        Ask::Enter { on } => enter(on),
-        Ask::Anoint { on } => change(on, Client::anoint),
-        Ask::Promote { on } => change(on, Client::promote),
-        Ask::Demote { on } => change(on, Client::demote),
-        Ask::Evict { on } => change(on, Client::evict),
+        Ask::Enter(enter) => match enter.session_file() {
+            Some(file) => detached::enter(enter, file),
+            None => hold::enter(enter),
+        },
+        Ask::Withdraw(withdraw) => detached::withdraw(withdraw),
+        Ask::Anoint { on } => change(on, ChangeByHand::Anoint),
+        Ask::Promote { on } => change(on, ChangeByHand::Promote),
+        Ask::Demote { on } => change(on, ChangeByHand::Demote),
+        Ask::Evict { on } => change(on, ChangeByHand::Evict),
         Ask::Term { on } => term(on),
         Ask::Watch { on } => watch(on),
         Ask::List { on } => tell::list(on),
@@ -34,89 +34,63 @@ pub(crate) fn run(ask: &Ask) -> Result<Exit> {
 }
 
 pub(crate) fn connect(to: &To) -> Result<Client> {
-    Ok(Client::connect(&to.server, to.connect_timeout)?)
+    Ok(Client::connect(&to.server, to.connect_timeout)?.with_timeout(to.timeout))
 }
 
-fn change(
-    on: &OnCandidate,
-    change: fn(&Client, &str, &str) -> Result<TermView, ClientError>,
-) -> Result<Exit> {
-    let term = change(&connect(&on.to)?, &on.election, &on.candidate)?;
-    output::term(on.to.output, &on.election, &term)?;
+/// What came of a change. Without an answer, it may have happened all the same.
+pub(crate) fn made<T>(change: Result<T, ClientError>) -> Result<T> {
+    match change {
+        Err(error @ (ClientError::TimedOut { .. } | ClientError::Lost { .. })) => {
+            Err(error).context("can't tell whether it was done (`tenure describe` shows what is)")
+        }
+        done => Ok(done?),
+    }
+}
+
+/// A change by hand holds nothing that has to be kept alive, so it needs no session: the server makes none
+/// for it, and notes that a caller without one made the change.
+fn change(on: &OnCandidate, change: ChangeByHand) -> Result<Exit> {
+    let OnCandidate { election, candidate, to } = on;
+    let client = connect(to)?;
+    let state = match client.change(change, election, candidate, None, "") {
+        Err(ClientError::Refused { code, message }) if code == Code::NotFound.number() => {
+            // Nothing to do, as for the original; whoever mistyped a name wants to know.
+            eprintln!("tenure: {message}");
+            client.describe(election)?.state
+        }
+        done => made(done)?,
+    };
+    output::state(to.output, election, &state)?;
     Ok(Exit::Ok)
 }
 
 fn term(on: &OnElection) -> Result<Exit> {
-    let term = connect(&on.to)?.term(&on.election)?;
-    output::term(on.to.output, &on.election, &term)?;
-    Ok(if term.leader.is_some() { Exit::Ok } else { Exit::NobodyLeads })
+    let state = connect(&on.to)?.describe(&on.election)?.state;
+    output::state(on.to.output, &on.election, &state)?;
+    Ok(if state.leader.is_some() { Exit::Ok } else { Exit::NobodyLeads })
 }
 
+/// Ends when the server ends it, the connection is lost, or nobody reads any more.
 fn watch(on: &OnElection) -> Result<Exit> {
+    output::when_nobody_reads(|| process::exit(Exit::Ok as i32));
     let client = connect(&on.to)?;
-    // A watch says nothing of an election that has had no leader yet; a person wants to see that.
-    let present = client.term(&on.election)?;
-    if present.number == 0 {
-        output::term(on.to.output, &on.election, &present)?;
-    }
-    for term in client.watch(&on.election)? {
-        output::term(on.to.output, &on.election, &term?)?;
+    let mut states = client.observe(&on.election)?;
+    let mut shown = None;
+    // The first one is an answer; the others come when they come.
+    let mut next = states.next_within(on.to.timeout);
+    while let Some(state) = next {
+        let state = state.map_err(|error| match error {
+            ClientError::TimedOut { .. } => {
+                ClientError::TimedOut { what: format!("the present state at {}", on.to.server) }
+            }
+            error => error,
+        })?;
+        // It also tells when a leader may act, which changes nothing that is shown here.
+        let is_new = shown.replace(state.revision) != Some(state.revision);
+        if is_new && !output::state(on.to.output, &on.election, &state)? {
+            break;
+        }
+        next = states.next();
     }
     Ok(Exit::Ok)
-}
-
-/// Holds a place until a signal comes.
-fn enter(on: &OnCandidate) -> Result<Exit> {
-    let client = connect(&on.to)?;
-    let interrupted = withdraw_when_interrupted(&client, on)?;
-    match hold(&client, on, &interrupted) {
-        // The end that it brought about itself.
-        Err(_) if interrupted.load() => Ok(Exit::Ok),
-        done => done,
-    }
-}
-
-fn hold(client: &Client, on: &OnCandidate, interrupted: &AtomicCell<bool>) -> Result<Exit> {
-    let OnCandidate { election, candidate, to } = on;
-    client.enter(election, candidate)?;
-    // Opened after the entry, so that each state it shows is from after it: one without the candidate
-    // means that somebody removed it.
-    for term in client.watch(election)? {
-        let term = term?;
-        // Withdrawing, which ends with the connection.
-        if interrupted.load() {
-            continue;
-        }
-        output::term(to.output, election, &term)?;
-        if !term.has(candidate) {
-            eprintln!("tenure: {candidate} no longer stands in {election}; somebody removed it");
-            return Ok(Exit::PlaceLost);
-        }
-    }
-    eprintln!("tenure: the server ended the watch of {election}");
-    Ok(Exit::Unreachable)
-}
-
-/// On SIGINT or SIGTERM: withdraws, then closes the connection, which ends the watch. A second one
-/// does not wait for the server's answer.
-fn withdraw_when_interrupted(client: &Client, on: &OnCandidate) -> Result<Arc<AtomicCell<bool>>> {
-    let interrupted = Arc::new(AtomicCell::new(false));
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't listen for signals")?;
-    let (client, flag) = (client.clone(), interrupted.clone());
-    let (election, candidate) = (on.election.clone(), on.candidate.clone());
-    thread::spawn(move || {
-        let mut signals = signals.forever();
-        signals.next();
-        flag.store(true);
-        thread::spawn(move || {
-            if let Err(error) = client.withdraw(&election, &candidate) {
-                eprintln!("tenure: could not withdraw: {error}");
-            }
-            client.close();
-        });
-        signals.next();
-        eprintln!("tenure: ending without the server's answer");
-        process::exit(Exit::Unreachable as i32);
-    });
-    Ok(interrupted)
 }

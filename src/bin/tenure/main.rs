@@ -3,6 +3,9 @@
 mod args;
 mod ask;
 mod demo;
+mod detached;
+mod hold;
+mod key_file;
 mod log;
 mod output;
 mod run;
@@ -10,9 +13,12 @@ mod serve;
 mod supervise;
 mod tell;
 
+use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 
 use tenure::Code;
+use tenure::client::{ClientError, Lost};
 
 use args::{Args, Command};
 
@@ -27,6 +33,7 @@ enum Exit {
     UnknownTerm = 5,
     Unreachable = 6,
     PlaceLost = 7,
+    SessionFile = 8,
     InternalFault = 70,
     Storage = 74,
 }
@@ -54,19 +61,49 @@ fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// A server that could not be reached, or that drains, may be asked again; one that refused may not.
+/// A failure with an exit code of its own.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    sentence: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl Error for Failure {}
+
+/// True if the server may be asked again: it could not be reached, does not answer, or drains.
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(
+            ClientError::Unreachable { .. }
+            | ClientError::Lost { .. }
+            | ClientError::TimedOut { .. },
+        ) => true,
+        Some(ClientError::Refused { code, .. }) => *code == Code::Unavailable.number(),
+        _ => false,
+    }
+}
+
 fn exit_for(error: &anyhow::Error) -> Exit {
-    use tenure::client::ClientError;
+    if is_unreachable(error) {
+        return Exit::Unreachable;
+    }
     if let Some(tenure::Error::Storage { .. } | tenure::Error::StorageFull { .. }) =
         error.downcast_ref()
     {
         return Exit::Storage;
     }
     match error.downcast_ref() {
-        Some(ClientError::Unreachable { .. } | ClientError::Lost { .. }) => Exit::Unreachable,
-        Some(ClientError::Refused { code, .. }) if *code == Code::Unavailable.number() => {
-            Exit::Unreachable
+        // The server said so itself.
+        Some(ClientError::SessionLost(Lost::Session { .. }) | ClientError::NotStanding { .. }) => {
+            Exit::PlaceLost
         }
-        _ => Exit::Failed,
+        Some(ClientError::SessionLost(_)) => Exit::Unreachable,
+        _ => error.downcast_ref().map_or(Exit::Failed, |failure: &Failure| failure.exit),
     }
 }

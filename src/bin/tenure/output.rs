@@ -1,39 +1,72 @@
-//! Terms in words, or as one JSON object a line.
+//! States of elections in words, or as one JSON object a line.
 
 use std::io::{self, Write};
+use std::thread;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde_json::json;
-use tenure::client::TermView;
+use tenure::client::{Candidate, ElectionState};
 
 use crate::args::Format;
 
-/// Prints one state of an election and flushes, so that a pipe sees it at once.
-pub(crate) fn term(format: Format, election: &str, term: &TermView) -> io::Result<()> {
-    let line = match format {
-        Format::Text => in_words(election, term),
+/// Prints one state of an election; as [`line`].
+pub(crate) fn state(format: Format, election: &str, state: &ElectionState) -> io::Result<bool> {
+    line(&match format {
+        Format::Text => in_words(election, state),
         Format::Json => json!({
             "election": election,
-            "term": term.number,
-            "leader": term.leader,
-            "candidates": term.candidates,
+            "term": state.term,
+            "leader": state.leader.as_ref().map(|leader| &leader.name),
+            "candidates": names(&state.candidates).collect::<Vec<_>>(),
         })
         .to_string(),
-    };
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
+    })
 }
 
-fn in_words(election: &str, term: &TermView) -> String {
-    let leader = match &term.leader {
-        Some(leader) => format!("{leader} leads"),
+/// Prints one line and flushes, so that a pipe sees it at once. False if whoever read has left, which is no
+/// failure: they have seen enough.
+pub(crate) fn line(line: &str) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+/// Calls `then` once whoever read standard output has left. Who only writes now and then would not
+/// notice for long.
+pub(crate) fn when_nobody_reads(then: impl FnOnce() + Send + 'static) {
+    thread::spawn(move || {
+        let out = io::stdout();
+        loop {
+            // No event is asked for: a hang-up is told of all the same.
+            let mut polled = [PollFd::new(&out, PollFlags::empty())];
+            match poll(&mut polled, None) {
+                Err(Errno::INTR) => continue,
+                Ok(_) if polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => break,
+                // It can't be polled; then the next line tells.
+                _ => return,
+            }
+        }
+        then();
+    });
+}
+
+fn names(candidates: &[Candidate]) -> impl Iterator<Item = &str> {
+    candidates.iter().map(|it| it.name.as_str())
+}
+
+fn in_words(election: &str, state: &ElectionState) -> String {
+    let leader = match &state.leader {
+        Some(leader) => format!("{} leads", leader.name),
         None => "nobody leads".to_owned(),
     };
-    let waiting = match term.candidates.as_slice() {
+    let waiting = match names(&state.candidates).collect::<Vec<_>>().as_slice() {
         [] => String::new(),
         waiting => format!(", waiting: {}", waiting.join(", ")),
     };
-    format!("{election}: term {}, {leader}{waiting}", term.number)
+    format!("{election}: term {}, {leader}{waiting}", state.term)
 }
 
 #[cfg(test)]
@@ -42,11 +75,16 @@ mod tests {
 
     #[test]
     fn words_for_people() {
-        let mut term = TermView::default();
-        assert_eq!(in_words("jobs", &term), "jobs: term 0, nobody leads");
-        term.number = 3;
-        term.leader = Some("a".into());
-        term.candidates = vec!["b".into(), "c".into()];
-        assert_eq!(in_words("jobs", &term), "jobs: term 3, a leads, waiting: b, c");
+        let candidate = |name: &str| {
+            let mut candidate = Candidate::default();
+            candidate.name = name.into();
+            candidate
+        };
+        let mut state = ElectionState::default();
+        assert_eq!(in_words("jobs", &state), "jobs: term 0, nobody leads");
+        state.term = 3;
+        state.leader = Some(candidate("a"));
+        state.candidates = vec![candidate("b"), candidate("c")];
+        assert_eq!(in_words("jobs", &state), "jobs: term 3, a leads, waiting: b, c");
     }
 }

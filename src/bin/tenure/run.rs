@@ -59,7 +59,7 @@ fn lead(run: &Run) -> Result<u8> {
             ttl: run.ttl,
             on_disconnect: run.failover.into(),
             owner: candidate.clone(),
-            patience: run.to.connect_timeout,
+            patience: run.to.patience(),
         },
         enter: EnterOptions::default(),
         election: run.election.clone(),

@@ -1,7 +1,7 @@
 //! `tenure serve`: an engine, a server in front of it, and an orderly end.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::process;
@@ -17,6 +17,7 @@ use tenure::{Engine, EngineBuilder, Server};
 use crate::Exit;
 use crate::args::Serve;
 use crate::log::Log;
+use crate::output;
 
 pub(crate) fn run(serve: &Serve) -> Result<()> {
     let _log = Log::start(&serve.log_level, serve.log_format)?;
@@ -39,8 +40,9 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
         write_whole(file, &(addresses.join("\n") + "\n"))
             .with_context(|| format!("can't write {}", file.display()))?;
     }
-    println!("tenure {} listens on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
-    io::stdout().flush()?;
+    // Whoever started it may not care to read that.
+    let line = format!("tenure {} listens on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
+    let _nobody_reads = output::line(&line);
     if serve.memory {
         tracing::warn!(
             "everything is kept in memory: terms start again at 1 when this server stops"

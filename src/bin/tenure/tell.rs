@@ -1,15 +1,14 @@
 //! What a server knows, in words or as JSON: listings, queues, histories, checks.
 
-use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use tenure::client::{Candidate, Change, Reign, SessionView, Summary, Verdict};
 
-use crate::Exit;
 use crate::args::{Format, OnElection, OnTerm, Prefix, Removal, SessionRemoval, To};
-use crate::ask::connect;
+use crate::ask::{connect, made};
+use crate::{Exit, output};
 
 pub(crate) fn list(on: &Prefix) -> Result<Exit> {
     let elections = connect(&on.to)?.list(&on.prefix)?;
@@ -99,12 +98,12 @@ pub(crate) fn check(on: &OnTerm) -> Result<Exit> {
 }
 
 pub(crate) fn delete(on: &Removal) -> Result<Exit> {
-    connect(&on.to)?.delete(&on.election, &on.reason)?;
+    made(connect(&on.to)?.delete(&on.election, &on.reason))?;
     Ok(Exit::Ok)
 }
 
 pub(crate) fn end_session(on: &SessionRemoval) -> Result<Exit> {
-    connect(&on.to)?.end_session(on.session, &on.reason)?;
+    made(connect(&on.to)?.end_session(on.session, &on.reason))?;
     Ok(Exit::Ok)
 }
 
@@ -124,9 +123,7 @@ fn print<T>(
 }
 
 fn said(text: &str) -> Result<Exit> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()?;
+    output::line(text)?;
     Ok(Exit::Ok)
 }
 
@@ -211,6 +208,6 @@ fn ago(unix_micros: u64) -> String {
 }
 
 /// To the millisecond.
-fn shown(time: Duration) -> String {
+pub(crate) fn shown(time: Duration) -> String {
     humantime::format_duration(Duration::from_millis(time.as_millis() as u64)).to_string()
 }
