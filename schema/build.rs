@@ -24,6 +24,7 @@ fn messages() -> Result<(), Box<dyn Error>> {
         "tenure/v1/connection.proto",
         "tenure/v1/sessions.proto",
         "tenure/v1/elections.proto",
+        "tenure/v1/storage.proto",
         "ttrpc/request.proto",
     ];
     let set = protox::compile(files, [ROOT])?;
@@ -46,8 +47,12 @@ fn clients() -> Result<(), Box<dyn Error>> {
     ];
     generate("ttrpc", &atomix)?;
     // In a folder of their own: both packages have an `elections`.
-    let tenure =
-        ["tenure/v1/connection.proto", "tenure/v1/sessions.proto", "tenure/v1/elections.proto"];
+    let tenure = [
+        "tenure/v1/connection.proto",
+        "tenure/v1/sessions.proto",
+        "tenure/v1/elections.proto",
+        "tenure/v1/storage.proto",
+    ];
     generate("ttrpc_tenure", &tenure)
 }
 

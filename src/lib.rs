@@ -57,6 +57,7 @@
 
 // Ground: used by all, uses nothing of ours.
 mod bell;
+
 mod clock;
 mod elector;
 mod error;
@@ -88,6 +89,8 @@ mod server;
 mod service;
 
 pub mod fence;
+#[cfg(feature = "durable")]
+pub mod storage;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 

@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["election", "engine", "shard", "service", "wheel", "wire"]),
     ("client", &["wire"]),
     ("fence", &[]),
+    ("storage", &["log"]),
     ("testkit", &["engine"]),
     // the fuzzer's and the benches' door opens on everything
     ("internals", &["election", "engine", "log", "server", "service", "shard", "wheel", "wire"]),

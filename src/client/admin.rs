@@ -1,15 +1,18 @@
 //! What people and tools ask of a server: listings, histories, checks, and changes by hand.
 
+use std::io::Write;
+
 use super::election::{ELECTIONS, ElectionStates, observe};
 use super::view::{Check, Description, Reign, SessionView, Summary};
 use super::{Client, ClientError, ElectionState, session};
 use crate::wire::message::Message;
 use crate::wire::tenure_v1::elections as wire;
-use crate::wire::tenure_v1::sessions;
+use crate::wire::tenure_v1::{sessions, storage};
 
 pub(super) const SESSIONS: &str = "tenure.v1.Sessions";
 /// Lines of one page.
 const PAGE: u32 = 1_000;
+const STORAGE: &str = "tenure.v1.Storage";
 
 /// A change by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +126,24 @@ impl Client {
     #[allow(clippy::missing_errors_doc)]
     pub fn observe(&self, election: &str) -> Result<ElectionStates, ClientError> {
         observe(&self.connection, election, false)
+    }
+
+    /// Writes a backup of what the server keeps at this moment; changes go on meanwhile. Says how many bytes
+    /// it has. What was written is whole only if this succeeds.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`] where `to` fails; any other [`ClientError`].
+    pub fn backup(&self, to: &mut impl Write) -> Result<u64, ClientError> {
+        let request = storage::BackupRequest {}.encode();
+        let mut replies = self.connection.stream(STORAGE, "Backup", &request)?;
+        let mut bytes = 0;
+        while let Some(piece) = replies.next_within(self.patience) {
+            let piece = storage::BackupResponse::decode(&piece?);
+            let data = piece.map_err(|bad| ClientError::Protocol(bad.to_string()))?.data;
+            to.write_all(&data).map_err(ClientError::Io)?;
+            bytes += data.len() as u64;
+        }
+        Ok(bytes)
     }
 
     /// The sessions that live, in the order of their ids.

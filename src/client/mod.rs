@@ -83,6 +83,9 @@ pub enum ClientError {
         /// Who stood in it.
         candidate: String,
     },
+    /// What was received could not be written down.
+    #[error("can't write what was received: {0}")]
+    Io(#[source] io::Error),
     /// Bytes that are not what the protocol says.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
@@ -97,7 +100,9 @@ impl ClientError {
             | ClientError::TimedOut { .. }
             | ClientError::Protocol(_) => true,
             ClientError::Refused { code, .. } => *code == Code::Unavailable.number(),
-            ClientError::SessionLost(_) | ClientError::NotStanding { .. } => false,
+            ClientError::SessionLost(_) | ClientError::NotStanding { .. } | ClientError::Io(_) => {
+                false
+            }
         }
     }
 

@@ -48,10 +48,12 @@ pub enum Reason {
     Closed,
     /// The election was deleted, and everyone left.
     Deleted,
+    /// A backup was restored, and everyone left.
+    Restored,
 }
 
 impl Reason {
-    pub(super) const ALL: [Reason; 15] = [
+    pub(super) const ALL: [Reason; 16] = [
         Reason::NeverChanged,
         Reason::Entered,
         Reason::Passed,
@@ -67,6 +69,7 @@ impl Reason {
         Reason::SessionRemoved,
         Reason::Closed,
         Reason::Deleted,
+        Reason::Restored,
     ];
 
     /// The inverse of `reason as u8`.
@@ -81,7 +84,7 @@ const _: () = {
         assert!(Reason::ALL[at] as usize == at);
         at += 1;
     }
-    assert!(Reason::Deleted as usize + 1 == Reason::ALL.len(), "the last one closes the table");
+    assert!(Reason::Restored as usize + 1 == Reason::ALL.len(), "the last one closes the table");
 };
 
 impl fmt::Display for Reason {
@@ -102,6 +105,7 @@ impl fmt::Display for Reason {
             Reason::SessionRemoved => "session ended by somebody else",
             Reason::Closed => "closed",
             Reason::Deleted => "deleted",
+            Reason::Restored => "restored from a backup",
         })
     }
 }

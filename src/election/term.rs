@@ -209,6 +209,15 @@ impl Term {
         Ok(Term { number, revision, roster, changed, more, body })
     }
 
+    /// After the restoring of a backup: everybody has left, and no number is given that may have been given
+    /// after the backup was made.
+    pub(crate) fn raised(&self, by: u64, at: u64) -> Result<Term, Error> {
+        let origin = Origin { at, ..Origin::default() };
+        let mut emptied = self.followed_by(Roster::default(), Reason::Restored, &origin, 0)?;
+        emptied.number = self.number.saturating_add(by);
+        if emptied.number >= TERM_BOUND { Err(Error::TermExhausted) } else { Ok(emptied) }
+    }
+
     /// Of these parts.
     pub(super) fn made_of(
         number: u64,

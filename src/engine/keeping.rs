@@ -114,6 +114,16 @@ impl Engine {
         self.log().commits()
     }
 
+    /// Writes a backup: all that is kept at this moment, whatever is kept meanwhile. Changes go on. No secret
+    /// is in it. [`storage::restore`](crate::storage::restore) makes a data directory of it.
+    ///
+    /// # Errors
+    /// Those of `to`; or one around an [`Error`].
+    #[cfg(feature = "durable")]
+    pub fn backup(&self, mut to: impl std::io::Write) -> std::io::Result<()> {
+        self.log().backup(&mut to)
+    }
+
     /// Whether anything is kept beyond the process.
     pub fn is_durable(&self) -> bool {
         self.log().is_durable()

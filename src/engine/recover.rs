@@ -12,7 +12,7 @@ use super::keeping::What;
 use super::record::Record;
 use super::{Engine, EngineBuilder};
 use crate::error::Error;
-use crate::id::{Holder, SessionId};
+use crate::id::{Holder, SessionId, random_hex};
 use crate::lease::{Ending, Lease};
 use crate::limits::Limits;
 use crate::log::durable::folder::Folder;
@@ -37,7 +37,7 @@ pub(super) fn open(mut builder: EngineBuilder, keep: Keep) -> Result<Engine, Err
         return Err(Error::InvalidSetting { setting: "data_dir", why });
     }
     let folder = Folder::open(&keep.path, keep.must_exist)?;
-    let store = folder.store(&super::random_hex()?)?;
+    let store = folder.store(&random_hex()?)?;
     let read = || {
         let kept = store.snapshot()?;
         Ok((kept.singles()?, kept.sessions()?, kept))

@@ -169,18 +169,5 @@ impl Engine {
     }
 }
 
-/// Bytes that nobody can guess.
-pub(super) fn random() -> Result<[u8; 16], Error> {
-    let mut bytes = [0; 16];
-    let why = |error: getrandom::Error| Error::NoRandomness { why: error.to_string() };
-    getrandom::fill(&mut bytes).map_err(why)?;
-    Ok(bytes)
-}
-
-/// The same as text.
-pub(super) fn random_hex() -> Result<Box<str>, Error> {
-    Ok(format!("{:032x}", u128::from_be_bytes(random()?)).into())
-}
-
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ mod record;
 pub(crate) use memory::MemoryLog;
 
 use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
 use crate::election::Term;
@@ -141,6 +142,13 @@ pub(crate) trait Log: Send + Sync {
     /// Commits so far; each keeps all that waited.
     fn commits(&self) -> u64 {
         0
+    }
+
+    /// Writes all that is kept now.
+    fn backup(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        let _nothing_is_kept = to;
+        let why = "everything is in memory, and nothing is kept that could be backed up".to_owned();
+        Err(io::Error::other(Error::InvalidSetting { setting: "data_dir", why }))
     }
 
     /// Whether it keeps anything beyond the process.

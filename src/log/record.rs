@@ -78,7 +78,7 @@ pub(crate) enum BadRecord {
 }
 
 impl BadRecord {
-    fn of(what: &str) -> Self {
+    pub(super) fn of(what: &str) -> Self {
         BadRecord::Malformed(what.to_owned())
     }
 }

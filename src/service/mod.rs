@@ -264,6 +264,10 @@ impl Caller {
                 "End" => self.end_session(payload, to),
                 _ => Err(unknown(service, method)),
             },
+            tenure_v1::storage::SERVICE => match method {
+                "Backup" => self.backup(payload, to),
+                _ => Err(unknown(service, method)),
+            },
             tenure_v1::connection::SERVICE => match method {
                 "Hello" => self.hello(payload),
                 _ => Err(unknown(service, method)),

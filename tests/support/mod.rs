@@ -59,6 +59,15 @@ pub struct Done {
     pub err: String,
 }
 
+impl Done {
+    /// What it printed, if it did what was asked.
+    #[track_caller]
+    pub fn succeeded(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        self.out
+    }
+}
+
 /// Runs a command to its end.
 #[track_caller]
 pub fn run(command: &mut Command) -> Done {

@@ -24,7 +24,8 @@ Exit codes:
    7  the place was lost: somebody removed the candidate, or its session is over (enter, withdraw)
    8  the session file is missing, or can't be used (enter, withdraw)
   70  an internal fault
-  74  the data directory can't be used, or not any more; standard error says why (serve)
+  74  the data directory can't be used, or not any more; standard error says why (serve,
+      backup, restore, inspect)
 run passes the command's own code through (128 + n if signal n ended it); its own are
   64  the lead was lost, with --once
   65  not won within --wait
@@ -54,6 +55,13 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     #[command(flatten)]
     Ask(Ask),
+    /// Write all that a server keeps to a file. The server goes on meanwhile.
+    Backup(Backup),
+    /// Make a data directory of a backup: all sessions end, and every term and the floor rise by 2^32,
+    /// because nobody knows what was told after the backup was made.
+    Restore(Restore),
+    /// Tell what a data directory holds. No server may be using it.
+    Inspect(Inspect),
     /// Run a command only while leading; contend for the lead until it has ended.
     Run(Run),
     /// See three candidates pass the lead on when one is killed, and when one is stopped. No setup.
@@ -199,6 +207,38 @@ pub(crate) enum Ask {
         #[command(flatten)]
         on: OnElection,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    /// The file to write; one that is there is replaced once the new one is whole.
+    pub(crate) file: PathBuf,
+    /// Back up this data directory, which no server is using, instead of asking a server.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// A file that `tenure backup` wrote.
+    pub(crate) file: PathBuf,
+    /// The directory to make; it must not hold a server's data.
+    #[arg(long, default_value = "./tenure-data", value_name = "DIR", env = "TENURE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// The data directory.
+    pub(crate) data_dir: PathBuf,
+    /// List the elections and sessions, too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Text for people, or json for machines: one object a line.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) output: Format,
 }
 
 #[derive(Debug, clap::Args)]

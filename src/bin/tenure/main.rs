@@ -10,6 +10,7 @@ mod log;
 mod output;
 mod run;
 mod serve;
+mod storage;
 mod supervise;
 mod tell;
 
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
     let done = match args.command {
         Command::Serve(serve) => serve::run(&serve).map(|()| Exit::Ok),
         Command::Ask(ask) => ask::run(&ask),
+        Command::Backup(backup) => storage::backup(&backup),
+        Command::Restore(restore) => storage::restore(&restore),
+        Command::Inspect(inspect) => storage::inspect(&inspect),
         Command::Run(run) => return run::run(&run),
         Command::Demo => demo::run().map(|()| Exit::Ok),
         Command::Guard { parent, command } => {

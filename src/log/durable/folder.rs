@@ -1,10 +1,11 @@
 //! The data directory: whose it is, how it begins, and the room that is held in reserve.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::backup;
 use super::disk::{OsFile, is_full};
 use super::store::{Fault, Store};
 use crate::error::Error;
@@ -47,12 +48,32 @@ impl Folder {
     /// Opens the store. If there is none, an empty one is made under another name and takes its own
     /// once it is whole: a crash meanwhile leaves nothing.
     pub(crate) fn store(&self, server_id: &str) -> Result<Store, Error> {
-        let store = self.path.join(STORE);
-        let there = store.try_exists().map_err(|error| cant("read", &store, &error))?;
-        if !there {
-            self.begin(server_id).map_err(|fault| self.tell(fault))?;
+        if !self.holds_something()? {
+            self.begin(server_id, |_| Ok(())).map_err(|fault| self.tell(fault))?;
         }
-        self.reopen().map_err(|fault| self.tell(fault))
+        let open = || {
+            let mut store = self.reopen()?;
+            if let Some(format) = store.older() {
+                self.back_up(&store, format)?;
+                store.migrate()?;
+            }
+            Ok(store)
+        };
+        open().map_err(|fault| self.tell(fault))
+    }
+
+    /// Keeps what an older version wrote, before it is changed.
+    fn back_up(&self, store: &Store, format: u64) -> Result<(), Fault> {
+        let path = self.path.join(format!("format-{format}.backup"));
+        let new = path.with_extension("backup.new");
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
+        let mut file = BufWriter::new(file.map_err(io_fault)?);
+        backup::write(&store.snapshot()?, &mut file).map_err(io_fault)?;
+        let file = file.into_inner().map_err(|error| io_fault(error.into_error()))?;
+        file.sync_all().map_err(io_fault)?;
+        fs::rename(&new, &path).map_err(io_fault)?;
+        self.sync()
     }
 
     /// Opens the store that is there.
@@ -61,7 +82,17 @@ impl Folder {
         Store::open(OsFile(file.map_err(io_fault)?), "")
     }
 
-    fn begin(&self, server_id: &str) -> Result<(), Fault> {
+    pub(crate) fn holds_something(&self) -> Result<bool, Error> {
+        let store = self.path.join(STORE);
+        store.try_exists().map_err(|error| cant("read", &store, &error))
+    }
+
+    /// Makes a store, with what `fill` puts into it.
+    pub(super) fn begin(
+        &self,
+        server_id: &str,
+        fill: impl FnOnce(&mut Store) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let new = self.path.join(NEW);
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(error)),
@@ -71,7 +102,11 @@ impl Folder {
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&new).map_err(io_fault)?;
         let again = file.try_clone().map_err(io_fault)?;
-        drop(Store::open(OsFile(file), server_id)?);
+        let filled = Store::open(OsFile(file), server_id).and_then(|mut store| fill(&mut store));
+        if let Err(fault) = filled {
+            let _left_for_the_next_time = fs::remove_file(&new);
+            return Err(fault);
+        }
         again.sync_all().map_err(io_fault)?;
         fs::rename(&new, self.path.join(STORE)).map_err(io_fault)?;
         self.sync()
@@ -166,4 +201,39 @@ fn cant(what: &str, path: &Path, error: &io::Error) -> Error {
 
 fn unusable(path: &Path, why: &str) -> Error {
     Error::Storage { path: path.to_owned(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Change;
+    use crate::log::durable::offline;
+    use crate::log::durable::store::{Batch, FORMAT};
+
+    /// Before the format changes, what the older version wrote is put aside, whole.
+    #[test]
+    fn an_older_format_is_backed_up_and_rewritten() {
+        let around = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&around.path().join("data"), false).unwrap();
+        let mut store = folder.store("a-server").unwrap();
+        let mut batch = Batch::default();
+        batch.keep(&Change::Floor(77));
+        store.commit(&batch).unwrap();
+        store.pretend_format(0);
+        drop(store);
+        let kept = folder.store("").unwrap().snapshot().unwrap().singles().unwrap();
+        assert_eq!((kept.format, kept.floor, &*kept.server_id), (FORMAT, 77, "a-server"));
+        let backup = File::open(folder.path().join("format-0.backup")).unwrap();
+        let restored = offline::restore(backup, &around.path().join("again")).unwrap();
+        assert_eq!(restored.floor, 77 + restored.raised);
+    }
+
+    #[test]
+    fn a_newer_format_is_not_opened() {
+        let around = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&around.path().join("data"), false).unwrap();
+        folder.store("a-server").unwrap().pretend_format(FORMAT + 1);
+        let refused = folder.store("").unwrap_err().to_string();
+        assert!(refused.contains("format 2") && refused.contains("newer tenure"), "{refused}");
+    }
 }

@@ -8,12 +8,15 @@
 //! What was handed over and can't be kept is never unwound. A full disk holds it back until there is
 //! room; after any other failure nothing is let go any more, and everybody is told.
 
+mod backup;
 mod disk;
 pub(crate) mod folder;
+pub(crate) mod offline;
 pub(crate) mod store;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle, Thread};
@@ -166,6 +169,17 @@ impl Log for DurableLog {
 
     fn is_durable(&self) -> bool {
         true
+    }
+
+    fn backup(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        let kept = {
+            let keeper = self.inner.keeper();
+            let Some(store) = &keeper.store else {
+                return Err(io::Error::other(self.admit(true).err().unwrap_or(self.inner.full())));
+            };
+            store.snapshot().map_err(|fault| io::Error::other(keeper.folder.tell(fault)))?
+        };
+        backup::write(&kept, to)
     }
 }
 

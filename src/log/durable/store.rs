@@ -19,6 +19,10 @@ use crate::log::{Change, Former, KeptSession};
 /// The version of what is written. A store of a later one is not opened.
 pub(crate) const FORMAT: u64 = 1;
 
+/// The oldest that is still read. There is one older than the first for the tests alone: it differs
+/// by its number.
+const OLDEST: u64 = if cfg!(test) { 0 } else { 1 };
+
 /// Bytes of the file that are kept in memory, at most.
 const CACHE: usize = 64 << 20;
 
@@ -121,7 +125,7 @@ impl Store {
         let database = database.map_err(|error| fault(&trouble, &error))?;
         let mut store = Self { database, trouble, raised: [0; Single::ALL.len()] };
         match store.format()? {
-            Some(FORMAT) => {}
+            Some(OLDEST..=FORMAT) => {}
             Some(found) if found > FORMAT => return Err(Fault::TooNew { found }),
             Some(found) => return Err(Fault::Damaged(format!("there never was a format {found}"))),
             None => store.begin(server_id)?,
@@ -144,6 +148,23 @@ impl Store {
         number_of(Single::Format, raw.value()).map(Some)
     }
 
+    /// The format it was written in, if that is an older one.
+    pub(super) fn older(&self) -> Option<u64> {
+        let format = self.raised[Single::Format as usize];
+        (format < FORMAT).then_some(format)
+    }
+
+    /// Rewrites what an older version wrote, in one commit.
+    pub(super) fn migrate(&mut self) -> Result<(), Fault> {
+        let write = self.begin_write()?;
+        let raw = Single::Format.sealed(FORMAT);
+        let meta = [(Single::Format.key(), Some(&*raw))];
+        apply(&write, Named::new(META), meta.into_iter()).map_err(|error| self.fault(&error))?;
+        write.commit().map_err(|error| self.fault(&error))?;
+        self.raised[Single::Format as usize] = FORMAT;
+        Ok(())
+    }
+
     fn begin(&self, server_id: &str) -> Result<(), Fault> {
         let write = self.begin_write()?;
         let begun = (|| {
@@ -162,6 +183,14 @@ impl Store {
         })();
         begun.map_err(|error| self.fault(&error))?;
         write.commit().map_err(|error| self.fault(&error))
+    }
+
+    #[cfg(test)]
+    pub(super) fn pretend_format(&self, format: u64) {
+        let write = self.begin_write().unwrap();
+        let raw = Single::Format.sealed(format);
+        apply(&write, Named::new(META), [(Single::Format.key(), Some(&*raw))].into_iter()).unwrap();
+        write.commit().unwrap();
     }
 
     /// Makes a batch durable: whole, or not at all.
@@ -210,7 +239,7 @@ impl Store {
     }
 }
 
-/// What was kept at one moment.
+/// What was kept at one moment. It can be read for as long as the store is open.
 pub(crate) struct Snapshot {
     read: ReadTransaction,
     trouble: Trouble,
@@ -258,8 +287,24 @@ impl Snapshot {
         })
     }
 
+    /// Calls `each` with every election's record (true) and every creation's (false), as they are written,
+    /// until it returns false.
+    pub(crate) fn raw(&self, mut each: impl FnMut(bool, &str, &[u8]) -> bool) -> Result<(), Fault> {
+        for (table, is_election) in [(ELECTIONS, true), (CREATED, false)] {
+            let mut goes_on = true;
+            self.named(table, |name, raw| {
+                // What is damaged is not carried on.
+                record::opened_bytes(table, name.as_bytes(), raw)?;
+                goes_on = goes_on && each(is_election, name, raw);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn sessions(&self) -> Result<Vec<KeptSession>, Fault> {
-        let table = self.read.open_table(Numbered::new(SESSIONS)).map_err(|error| self.fault(&error))?;
+        let table =
+            self.read.open_table(Numbered::new(SESSIONS)).map_err(|error| self.fault(&error))?;
         let mut sessions = Vec::new();
         for entry in table.iter().map_err(|error| self.fault(&error))? {
             let (id, raw) = entry.map_err(|error| self.fault(&error))?;

@@ -6,6 +6,7 @@ pub(super) mod elections;
 mod observe;
 pub(super) mod sessions;
 mod state;
+pub(super) mod storage;
 mod wait;
 
 use std::time::Duration;

@@ -62,6 +62,7 @@ fn cause(reason: Reason) -> i32 {
         Reason::Disconnected => cause::DISCONNECTED,
         Reason::SessionRemoved => cause::SESSION_ENDED,
         Reason::Deleted => cause::DELETED,
+        Reason::Restored => cause::RESTORED,
     }
 }
 

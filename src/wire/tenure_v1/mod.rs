@@ -3,6 +3,7 @@
 pub(crate) mod connection;
 pub(crate) mod elections;
 pub(crate) mod sessions;
+pub(crate) mod storage;
 
 #[cfg(test)]
 mod tests;

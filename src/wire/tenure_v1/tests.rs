@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 
 use tenure_schema::tenure::v1 as theirs;
 
-use super::{connection, elections, sessions};
+use super::{connection, elections, sessions, storage};
 use crate::wire::message::Message;
 
 type Field = (String, String, u32);
 type Messages = BTreeMap<&'static str, Vec<Field>>;
 
-const SCHEMAS: [&str; 3] = [
+const SCHEMAS: [&str; 4] = [
     include_str!("../../../proto/tenure/v1/connection.proto"),
     include_str!("../../../proto/tenure/v1/elections.proto"),
     include_str!("../../../proto/tenure/v1/sessions.proto"),
+    include_str!("../../../proto/tenure/v1/storage.proto"),
 ];
 
 fn field((name, layout, number): &(&str, &str, u32)) -> Field {
@@ -35,6 +36,7 @@ fn ours() -> Messages {
         connection: HelloRequest HelloResponse Limits Setting;
         sessions: OpenRequest OpenResponse KeepAliveRequest Released KeepAliveResponse Lost
             CloseRequest CloseResponse ListRequest ListResponse Session EndRequest EndResponse;
+        storage: BackupRequest BackupResponse;
         elections: Metadata EnterRequest EnterResponse ChangeRequest ChangeResponse State Candidate
             Change ObserveRequest ListElectionsRequest ListElectionsResponse Summary DescribeRequest
             DescribeResponse Standing HistoryRequest HistoryResponse Reign CheckRequest
