@@ -23,8 +23,6 @@ use tenure_schema::ttrpc;
 
 const ROUNDS: usize = 7;
 const CLIENTS: usize = 64;
-/// Bytes of an election's record, about.
-const RECORD: usize = 160;
 
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");
@@ -50,7 +48,7 @@ fn main() {
         let embedded = embedded.p50(200 / scale + 2);
         let (one, one_rate, _) = load(address, 1, 200 / scale + 2, &served);
         let (_, many_rate, batch) = load(address, CLIENTS, 20_000 / scale, &served);
-        let raw = raw.rate(batch.round() as usize, 200 / scale + 2);
+        let raw = raw.rate(batch.round() as usize, record(&served), 200 / scale + 2);
         if round > 0 {
             // The first one warms up.
             rounds.push([bare, embedded, one, one_rate, many_rate, batch, raw]);
@@ -94,7 +92,7 @@ impl Bare {
             let mut write = self.0.begin_write().unwrap();
             write.set_two_phase_commit(true);
             let mut table = write.open_table(TABLE).unwrap();
-            table.insert("election", &*vec![n as u8; RECORD]).unwrap();
+            table.insert("election", &*vec![n as u8; 600]).unwrap();
             drop(table);
             write.commit().unwrap();
             began.elapsed()
@@ -116,9 +114,9 @@ impl Raw {
         Self(file)
     }
 
-    fn rate(&self, batch: usize, syncs: usize) -> f64 {
+    fn rate(&self, batch: usize, record: usize, syncs: usize) -> f64 {
         let began = Instant::now();
-        let bytes = vec![7; batch.max(1) * RECORD];
+        let bytes = vec![7; batch.max(1) * record];
         for n in 0..syncs {
             let at = n * bytes.len() % (3 << 20);
             self.0.write_all_at(&bytes, at as u64).unwrap();
@@ -126,6 +124,13 @@ impl Raw {
         }
         (batch.max(1) * syncs) as f64 / began.elapsed().as_secs_f64()
     }
+}
+
+/// Bytes of one election as it is kept, with the leaders before.
+fn record(engine: &Engine) -> usize {
+    let mut backup = Vec::new();
+    engine.backup(&mut backup).unwrap();
+    backup.len() / engine.elections().max(1)
 }
 
 struct Embedded {

@@ -29,7 +29,6 @@ use self::folder::Folder;
 use self::store::{Batch, Fault, Store};
 use super::{Log, Unit, will_help};
 use crate::bell;
-use crate::clock::Clock;
 use crate::error::Error;
 use crate::limits::SHARDS;
 
@@ -58,7 +57,6 @@ struct Inner {
     /// Commands whose turns wait, by their shards.
     backlog: Box<[AtomicCell<usize>]>,
     committer: OnceLock<Thread>,
-    clock: Clock,
     commits: AtomicCell<u64>,
 }
 
@@ -80,8 +78,6 @@ struct Keeper {
     store: Option<Store>,
     /// Taken from the queue, and not kept yet.
     held: VecDeque<Box<dyn Unit>>,
-    /// How many the last commit held, with those that came meanwhile; and how long it took.
-    last: (usize, Duration),
 }
 
 impl DurableLog {
@@ -98,15 +94,8 @@ impl DurableLog {
             path: folder.path().to_owned(),
             backlog: (0..SHARDS).map(|_| AtomicCell::new(0)).collect(),
             committer: OnceLock::new(),
-            // Not the engine's, which a test may hold still: this is about the disk.
-            clock: Clock::system(),
             commits: AtomicCell::new(0),
-            keeper: Mutex::new(Keeper {
-                folder,
-                store: Some(store),
-                held: VecDeque::new(),
-                last: Default::default(),
-            }),
+            keeper: Mutex::new(Keeper { folder, store: Some(store), held: VecDeque::new() }),
         });
         let worker = inner.clone();
         let committer = thread::Builder::new()
@@ -235,7 +224,6 @@ impl Inner {
 
     /// False if there was nothing to do, or nothing can be done.
     fn commit_once(&self, keeper: &mut Keeper) -> bool {
-        self.gather(keeper);
         while keeper.held.len() < BATCH
             && let Some(unit) = self.queue.pop()
         {
@@ -244,12 +232,9 @@ impl Inner {
         if keeper.held.is_empty() {
             return false;
         }
-        let began = self.clock.now();
         match keeper.keep() {
             Ok(wrote) => {
                 self.commits.fetch_add(u64::from(wrote));
-                let units = keeper.held.len() + self.queue.len();
-                keeper.last = (units, self.clock.now() - began);
                 for mut unit in keeper.held.drain(..) {
                     self.forget(&*unit);
                     unit.release();
@@ -261,20 +246,6 @@ impl Inner {
                 self.fail(keeper, fault);
                 false
             }
-        }
-    }
-
-    /// Those whose turns went in the last commit are about to come again. Who came meanwhile waits a
-    /// little for them: they would else go in a commit of their own, and the two groups never meet.
-    fn gather(&self, keeper: &Keeper) {
-        let (units, took) = keeper.last;
-        let enough = units - units / 4;
-        if units < 2 || self.queue.is_empty() {
-            return;
-        }
-        let until = self.clock.now() + took / 8;
-        while self.queue.len() < enough && self.clock.now() < until {
-            thread::yield_now();
         }
     }
 
