@@ -28,6 +28,8 @@ struct Delete {
     follower: Follower,
     /// The deletion itself is with the engine.
     submitted: bool,
+    /// The state that was to be deleted last. Another one came before it, and will be told of.
+    tried: Option<u64>,
     failed: Option<Error>,
     is_done: bool,
 }
@@ -76,6 +78,7 @@ impl Caller {
                 election,
                 call,
                 submitted: false,
+                tried: None,
                 failed: None,
                 is_done: false,
             }),
@@ -126,8 +129,9 @@ impl Task for Delete {
                 }
                 let term = self.election.term();
                 match self.end_sessions(&term) {
+                    Ok(()) if self.tried == Some(term.revision()) => return Step::Wait(None),
                     Ok(()) if term.is_vacant() => {
-                        self.submitted = true;
+                        (self.submitted, self.tried) = (true, Some(term.revision()));
                         // A name that is forgotten reads as term 0, in a condition too.
                         let expected = if term.is_forgotten() { 0 } else { term.number() };
                         let intent = Intent { expected: Some(expected), ..Intent::default() };
