@@ -93,6 +93,39 @@ fn d4_a_server_whose_disk_fails_stops_with_a_sentence() {
     }
 }
 
+/// Each sync of a running server takes two seconds.
+#[test]
+fn d8_a_server_whose_disk_is_slow() {
+    if !works("strace -e trace=none true") {
+        return;
+    }
+    let folder = folder();
+    let server = serve(folder.path());
+    let options = Options { ttl: Duration::from_secs(1), ..Options::default() };
+    let session = Session::open(&server.address().parse().unwrap(), options).unwrap();
+    let lead = session.election("held").lead("holder").unwrap();
+    let (client, reader) = (server.client(), server.client());
+    let pid = server.process.id();
+    let delay = "inject=fdatasync:delay_enter=2000000";
+    let mut strace = Command::new("strace");
+    strace.args(words(&format!("-f -e trace=fdatasync -e {delay} -p {pid}")));
+    let strace = Running::start(&mut strace);
+    strace.err.find("attached");
+    let changes =
+        thread::spawn(move || client.enter("e", "a").and(client.enter("e", "b")).unwrap());
+    let mut reads = 0;
+    while !changes.is_finished() {
+        // Nobody expires for the disk, and nobody waits who only reads.
+        assert!(lead.is_valid(), "{:?}", lead.lost());
+        assert_eq!(reader.term("held").unwrap().number, lead.term());
+        reads += 1;
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(changes.join().unwrap().has("b"));
+    assert!(reads > 40, "{reads} reads while two changes were kept");
+    assert_eq!(session.lost(), None);
+}
+
 /// It is killed at each call by which it makes a store, and by which it opens one.
 #[test]
 fn d3_a_server_that_is_killed_while_it_makes_its_store() {

@@ -146,7 +146,7 @@ impl Log for DurableLog {
     }
 
     fn help(&self) {
-        self.inner.run(1);
+        self.inner.run_once();
         if !self.inner.queue.is_empty() {
             self.inner.nudge();
         }
@@ -189,9 +189,9 @@ impl Inner {
     /// The thread's work.
     fn work(&self) {
         loop {
-            self.run(usize::MAX);
+            self.run_all();
             match self.state.load() {
-                State::Closing => return self.run(usize::MAX),
+                State::Closing => return self.run_all(),
                 State::Failed => return,
                 State::Full => {
                     self.look();
@@ -213,19 +213,23 @@ impl Inner {
         }
     }
 
-    /// Commits what waits, if nobody else does: `batches` times at most.
-    fn run(&self, batches: usize) {
-        for _ in 0..batches {
-            // A waker is its user's code: it may ask for a change, and wait for this role.
-            let goes_on = bell::as_writer(|| {
-                self.try_keeper().is_some_and(|mut keeper| self.commit_once(&mut keeper))
-            });
-            bell::ring();
-            self.tell();
-            if !goes_on {
-                return;
-            }
-        }
+    /// Commits what waits, until nothing does. Waits for the role: who has it may be long at the disk.
+    fn run_all(&self) {
+        while self.run_by(|| Some(self.keeper())) {}
+    }
+
+    /// Commits what waits, once, if nobody else does.
+    fn run_once(&self) {
+        self.run_by(|| self.try_keeper());
+    }
+
+    fn run_by<'a>(&'a self, role: impl FnOnce() -> Option<MutexGuard<'a, Keeper>>) -> bool {
+        // A waker is its user's code: it may ask for a change, and wait for this role.
+        let goes_on =
+            bell::as_writer(|| role().is_some_and(|mut keeper| self.commit_once(&mut keeper)));
+        bell::ring();
+        self.tell();
+        goes_on
     }
 
     /// Tells whoever wants to know that it failed.
