@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use redb::StorageBackend;
 
@@ -22,6 +24,9 @@ const RESERVE: &str = "reserve";
 
 /// Bytes that are held back, so that a full disk still has room to withdraw and to evict.
 const RESERVE_BYTES: u64 = 8 << 20;
+
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// A data directory that is this process's, until dropped.
 #[derive(Debug)]
@@ -221,7 +226,7 @@ fn take_lock(path: &Path) -> Result<File, Error> {
     let opened =
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
     let mut lock = opened.map_err(|error| cant("write to", path, &error))?;
-    match lock.try_lock() {
+    match try_for_a_while(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -238,6 +243,18 @@ fn take_lock(path: &Path) -> Result<File, Error> {
     told.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })
         .map_err(|error| cant("write to", path, &error))?;
     Ok(lock)
+}
+
+/// A child that this process, or the one before, was just starting holds its files too, until it has become
+/// what it is to be.
+fn try_for_a_while(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            locked => return locked,
+        }
+    }
+    lock.try_lock()
 }
 
 fn cant(what: &str, path: &Path, error: &io::Error) -> Error {

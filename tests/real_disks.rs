@@ -1,4 +1,7 @@
-//! Faults that the system makes for a real server, where it lets us; else each test says why it does not.
+//! Faults of the disk that the system makes for a real server, each test named after its row in the list of
+//! faults. Where the system does not let us, the test says why.
+
+mod support;
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -10,11 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::{Done, Running, Server, connect, eventually, run, tenure, unmoved, words};
 use tempfile::TempDir;
 use tenure::Engine;
 use tenure::client::{ClientError, EnterOptions, Options, Session};
-
-use crate::support::{Done, Running, Server, connect, eventually, run, tenure, unmoved, words};
 
 /// The exit code of a data directory that can't be used.
 const STORAGE: Option<i32> = Some(74);
@@ -39,6 +41,10 @@ fn folder() -> TempDir {
 
 fn serve(folder: &Path) -> Server {
     Server::start(&format!("--data-dir {}", folder.join("data").display()))
+}
+
+fn open(data: &Path) -> Engine {
+    Engine::builder().data_dir(data).open().unwrap()
 }
 
 #[track_caller]
@@ -147,7 +153,7 @@ fn kill_at_each(call: &str) -> u32 {
         let folder = folder();
         let data = folder.path().join("data");
         if again {
-            let engine = Engine::builder().data_dir(&data).open().unwrap();
+            let engine = open(&data);
             let session = engine.session().unwrap();
             engine.election("e").unwrap().enter(&session, "a").unwrap();
         }
@@ -158,8 +164,7 @@ fn kill_at_each(call: &str) -> u32 {
         }
         drop(server);
         for round in 0..2 {
-            let opened = Engine::builder().data_dir(&data).open();
-            let engine = opened.unwrap_or_else(|why| panic!("{call} {number}: {why}"));
+            let engine = open(&data);
             let session = engine.session().unwrap();
             let term = engine.election("e").unwrap().enter(&session, "b").unwrap();
             assert_eq!(term.number(), round + 1 + u64::from(again), "{call} {number}");
@@ -251,10 +256,13 @@ fn d5_a_server_whose_disk_is_full() {
 }
 
 /// Somebody who is not root, and may write where they are let.
-fn nobody(folder: &Path, data: &Path) -> Option<Command> {
+fn nobody(folder: &Path, data: &Path) -> Command {
     // The command may stand where only its owner looks.
     let binary = folder.join("tenure");
-    fs::copy(env!("CARGO_BIN_EXE_tenure"), &binary).unwrap();
+    // Not by this process: a child of another test would hold it open, and it could not be run.
+    let mut copy = Command::new("cp");
+    let copied = run(copy.arg(env!("CARGO_BIN_EXE_tenure")).arg(&binary));
+    assert_eq!(copied.code, Some(0), "{copied:?}");
     fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(binary);
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
@@ -262,7 +270,7 @@ fn nobody(folder: &Path, data: &Path) -> Option<Command> {
     if is_root() {
         command.uid(65534).gid(65534);
     }
-    Some(command)
+    command
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -278,23 +286,23 @@ fn d7_a_directory_that_may_not_be_written() {
     let data = folder.path().join("data");
     fs::create_dir(&data).unwrap();
     fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
-    let Some(mut command) = nobody(folder.path(), &data) else { return };
+    let mut command = nobody(folder.path(), &data);
     says(&run(&mut command), &["data", "ermission denied"]);
     assert!(names(&data).is_empty(), "{:?}", names(&data));
 
     // One that can't be made.
     let inner = data.join("inner");
-    let Some(mut command) = nobody(folder.path(), &inner) else { return };
+    let mut command = nobody(folder.path(), &inner);
     says(&run(&mut command), &["data/inner", "can't make it", "ermission denied"]);
     assert!(names(&data).is_empty());
 
     // A store that may not be opened.
     fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
-    drop(Engine::builder().data_dir(&data).open().unwrap());
+    drop(serve(folder.path()));
     fs::set_permissions(data.join("lock"), Permissions::from_mode(0o666)).unwrap();
     fs::set_permissions(data.join("store.redb"), Permissions::from_mode(0o000)).unwrap();
     let before = names(&data);
-    let Some(mut command) = nobody(folder.path(), &data) else { return };
+    let mut command = nobody(folder.path(), &data);
     says(&run(&mut command), &["data", "ermission denied"]);
     assert_eq!(names(&data), before);
 }
@@ -326,7 +334,7 @@ fn d7_a_disk_that_is_read_only() {
     }
     let folder = folder();
     let data = folder.path().join("data");
-    drop(Engine::builder().data_dir(&data).open().unwrap());
+    drop(serve(folder.path()));
     let before = names(&data);
     let mut command = Command::new("unshare");
     let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
