@@ -5,9 +5,18 @@
 
 mod held;
 mod latch;
+#[cfg(feature = "durable")]
+mod platter;
 
 pub use self::held::{Ask, Desk, HeldLog, OnCommit, Slip, StateFacts};
 pub use self::latch::{LATCH_REQUESTS, LatchReplyFacts, encode_latch_reply};
+#[cfg(all(feature = "durable", feature = "failpoints"))]
+pub use self::platter::log_canary;
+#[cfg(feature = "durable")]
+pub use self::platter::{
+    KeptFacts, Ledger, Platter, RecordKey, StorageBackend, UnitFacts, claim_format, create_store,
+    open_on, read_store,
+};
 #[cfg(feature = "server")]
 pub use crate::server::LooseConnection;
 #[cfg(feature = "failpoints")]

@@ -52,8 +52,8 @@
 //!
 //! Nothing is kept when the process ends: terms begin again at 1. There is one node.
 #![forbid(unsafe_code)]
-// Parts of the ground are there for the server alone.
-#![cfg_attr(not(feature = "server"), allow(dead_code, unused_imports))]
+// Parts of the ground are there for the server alone, or for a log on disk.
+#![cfg_attr(not(all(feature = "server", feature = "durable")), allow(dead_code, unused_imports))]
 
 // Ground: used by all, uses nothing of ours.
 mod bell;

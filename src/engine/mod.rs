@@ -321,6 +321,19 @@ impl EngineBuilder {
         self.open_with(None, 0)
     }
 
+    /// Opens the engine over a store that is open, and lets `around` have a hand in its log.
+    #[cfg(all(feature = "durable", feature = "internals"))]
+    pub(crate) fn open_at(
+        mut self,
+        place: Box<dyn crate::log::durable::place::Place>,
+        store: crate::log::durable::store::Store,
+        around: impl FnOnce(Arc<crate::log::durable::DurableLog>) -> Arc<dyn Log>,
+    ) -> Result<Engine, Error> {
+        self.check()?;
+        let keep = self.keep.take().unwrap_or_default();
+        recover::open_at(self, keep, place, store, around)
+    }
+
     /// How many shards; fails for a setting that can't be used.
     fn check(&self) -> Result<usize, Error> {
         let shards = self.shards.map_or_else(default_shards, NonZeroUsize::get);

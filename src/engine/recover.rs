@@ -16,9 +16,10 @@ use crate::id::{Holder, SessionId, random_hex};
 use crate::lease::{Ending, Lease};
 use crate::limits::Limits;
 use crate::log::durable::folder::Folder;
-use crate::log::durable::store::KeptElection;
+use crate::log::durable::place::Place;
+use crate::log::durable::store::{KeptElection, Store};
 use crate::log::durable::{DurableLog, OnFailure};
-use crate::log::{Former, KeptSession};
+use crate::log::{Former, KeptSession, Log};
 use crate::shard::{Command, Member, Reply, ReplyTo, Restored, Work};
 
 /// Where an engine keeps what it knows.
@@ -30,7 +31,7 @@ pub(super) struct Keep {
     pub(super) on_failure: Option<Arc<OnFailure>>,
 }
 
-pub(super) fn open(mut builder: EngineBuilder, keep: Keep) -> Result<Engine, Error> {
+pub(super) fn open(builder: EngineBuilder, keep: Keep) -> Result<Engine, Error> {
     builder.check()?;
     if keep.path.as_os_str().is_empty() {
         let why = "none is given, and what is to be kept needs one".to_owned();
@@ -38,6 +39,17 @@ pub(super) fn open(mut builder: EngineBuilder, keep: Keep) -> Result<Engine, Err
     }
     let folder = Folder::open(&keep.path, keep.must_exist)?;
     let store = folder.store(&random_hex()?)?;
+    open_at(builder, keep, Box::new(folder), store, |log| log)
+}
+
+/// Opens an engine over a store that is open. It hands its turns to what `around` makes of the log.
+pub(super) fn open_at(
+    mut builder: EngineBuilder,
+    keep: Keep,
+    folder: Box<dyn Place>,
+    store: Store,
+    around: impl FnOnce(Arc<DurableLog>) -> Arc<dyn Log>,
+) -> Result<Engine, Error> {
     let read = || {
         let kept = store.snapshot()?;
         Ok((kept.singles()?, kept.sessions()?, kept))
@@ -45,7 +57,7 @@ pub(super) fn open(mut builder: EngineBuilder, keep: Keep) -> Result<Engine, Err
     let (singles, sessions, kept) = read().map_err(|fault| folder.tell(fault))?;
     let on_failure = keep.on_failure.unwrap_or_else(|| Arc::new(|_| {}));
     let log = Arc::new(DurableLog::new(folder, store, Box::new(move |error| on_failure(error))));
-    builder.log = log.clone();
+    builder.log = around(log.clone());
     let floor = singles.floor.max(keep.min_term);
     let engine = builder.open_with(Some(singles.server_id.clone()), floor)?;
     if floor > singles.floor {

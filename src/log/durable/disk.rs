@@ -1,4 +1,8 @@
 //! The file that the store writes, and what failed about it.
+//!
+//! The store crate's header says, in one bit that nothing covers, which of its last two commits counts: a
+//! bit that flips on the disk would silently undo one. So a checksum of ours stands behind the header, in
+//! the same sector and written with it.
 
 use std::fs::File;
 use std::io;
@@ -39,18 +43,18 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 
 /// A file, read and written at places, that remembers its first failure.
 #[derive(Debug)]
-pub(super) struct Disk<F> {
-    file: F,
+pub(super) struct Disk {
+    file: Box<dyn StorageBackend>,
     trouble: Trouble,
 }
 
-impl<F> Disk<F> {
-    pub(super) fn new(file: F, trouble: Trouble) -> Self {
+impl Disk {
+    pub(super) fn new(file: Box<dyn StorageBackend>, trouble: Trouble) -> Self {
         Self { file, trouble }
     }
 }
 
-impl<F: StorageBackend> StorageBackend for Disk<F> {
+impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
         self.trouble.note(self.file.len())
     }
@@ -74,8 +78,36 @@ impl<F: StorageBackend> StorageBackend for Disk<F> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.trouble.note(self.file.write(offset, data))
+        let written = match (offset, data.len()) {
+            (0, HEADER) => self.file.write(0, &[data, &checksum(data)].concat()),
+            (offset, _) if offset < PAGE => {
+                Err(io::Error::other("the store's header is not what this version knows"))
+            }
+            _ => self.file.write(offset, data),
+        };
+        self.trouble.note(written)
     }
+}
+
+/// Bytes that the store crate has its header in, and what it leaves to that alone.
+const HEADER: usize = 320;
+const PAGE: u64 = 4096;
+
+fn checksum(header: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(b"the header of a tenure store");
+    hasher.update(header);
+    hasher.finalize().to_be_bytes()
+}
+
+/// Whether the header of a store is what was written.
+pub(super) fn has_whole_header(file: &dyn StorageBackend) -> io::Result<bool> {
+    let mut header = [0; HEADER + 4];
+    if file.len()? < PAGE {
+        return Ok(false);
+    }
+    file.read(0, &mut header)?;
+    Ok(header.split_last_chunk().is_some_and(|(header, sum)| *sum == checksum(header)))
 }
 
 /// A file of the system's.

@@ -4,10 +4,16 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use redb::StorageBackend;
 
 use super::backup;
 use super::disk::{OsFile, is_full};
-use super::store::{Fault, Store};
+use super::place::{Place, io_fault};
+use super::store::{Batch, Fault, Singles, Store};
+use super::witness::{WITNESS, Witness};
 use crate::error::Error;
 
 const STORE: &str = "store.redb";
@@ -18,6 +24,9 @@ const RESERVE: &str = "reserve";
 
 /// Bytes that are held back, so that a full disk still has room to withdraw and to evict.
 const RESERVE_BYTES: u64 = 8 << 20;
+
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// A data directory that is this process's, until dropped.
 #[derive(Debug)]
@@ -41,25 +50,20 @@ impl Folder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Opens the store. If there is none, an empty one is made under another name and takes its own
     /// once it is whole: a crash meanwhile leaves nothing.
     pub(crate) fn store(&self, server_id: &str) -> Result<Store, Error> {
         if !self.holds_something()? {
+            if self.path.join(WITNESS).exists() {
+                let why = format!(
+                    "there was a store in it, and there is none now; put it back, or restore a \
+                     backup. To begin anew, remove {WITNESS:?}"
+                );
+                return Err(unusable(&self.path, &why));
+            }
             self.begin(server_id, |_| Ok(())).map_err(|fault| self.tell(fault))?;
         }
-        let open = || {
-            let mut store = self.reopen()?;
-            if let Some(format) = store.older() {
-                self.back_up(&store, format)?;
-                store.migrate()?;
-            }
-            Ok(store)
-        };
-        open().map_err(|fault| self.tell(fault))
+        self.start().map_err(|fault| self.tell(fault))
     }
 
     /// Keeps what an older version wrote, before it is changed.
@@ -76,10 +80,42 @@ impl Folder {
         self.sync()
     }
 
-    /// Opens the store that is there.
-    pub(super) fn reopen(&self) -> Result<Store, Fault> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(STORE));
-        Store::open(OsFile(file.map_err(io_fault)?), "")
+    /// Opens the store that is there, to be used.
+    fn start(&self) -> Result<Store, Fault> {
+        // Who made it may have been stopped before its name was safe.
+        self.sync()?;
+        let mut store = match self.reopen() {
+            Err(Fault::Full) => {
+                self.give_up().map_err(io_fault)?;
+                self.reopen()?
+            }
+            opened => opened?,
+        };
+        let found = store.snapshot()?.singles()?;
+        if let Some(witness) = Witness::read(&self.path).map_err(io_fault)? {
+            witness.check(&found)?;
+        }
+        if let Some(format) = store.older() {
+            self.back_up(&store, format)?;
+            store.migrate()?;
+        }
+        match self.count(&mut store, &found) {
+            Ok(()) => Ok(store),
+            // Then this start is not counted; a store that has failed once fails ever after.
+            Err(Fault::Full) => {
+                drop(store);
+                self.reopen()
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn count(&self, store: &mut Store, found: &Singles) -> Result<(), Fault> {
+        let witness = Witness::before(found);
+        witness.write(&self.path).map_err(io_fault)?;
+        self.sync()?;
+        store.commit(&Batch::start(found.starts + 1))?;
+        witness.after().write(&self.path).map_err(io_fault)
     }
 
     pub(crate) fn holds_something(&self) -> Result<bool, Error> {
@@ -98,31 +134,58 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(error)),
             _ => {}
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let file = options.open(&new).map_err(io_fault)?;
-        let again = file.try_clone().map_err(io_fault)?;
-        let filled = Store::open(OsFile(file), server_id).and_then(|mut store| fill(&mut store));
-        if let Err(fault) = filled {
+        let made = Self::make(&new, server_id, fill);
+        if made.is_err() {
             let _left_for_the_next_time = fs::remove_file(&new);
-            return Err(fault);
         }
-        again.sync_all().map_err(io_fault)?;
+        made?;
+        // Of another store that is no longer there.
+        match fs::remove_file(self.path.join(WITNESS)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(error)),
+            _ => {}
+        }
         fs::rename(&new, self.path.join(STORE)).map_err(io_fault)?;
         self.sync()
     }
 
-    /// Makes names in the directory durable, and its own name in the one around it.
+    fn make(
+        new: &Path,
+        server_id: &str,
+        fill: impl FnOnce(&mut Store) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(new).map_err(io_fault)?;
+        let again = file.try_clone().map_err(io_fault)?;
+        fill(&mut Store::create(Box::new(OsFile(file)), server_id)?)?;
+        again.sync_all().map_err(io_fault)
+    }
+
+    /// Makes names in the directory durable, and its own name in the one around it; also those around that,
+    /// which may have been made with it, as far as they can be opened.
     fn sync(&self) -> Result<(), Fault> {
         let whole = fs::canonicalize(&self.path).map_err(io_fault)?;
-        for directory in [Some(&*whole), whole.parent()].into_iter().flatten() {
-            File::open(directory).and_then(|it| it.sync_all()).map_err(io_fault)?;
+        for (depth, directory) in whole.ancestors().enumerate() {
+            let synced = File::open(directory).and_then(|it| it.sync_all());
+            if depth < 2 {
+                synced.map_err(io_fault)?;
+            }
         }
         Ok(())
     }
+}
 
-    /// Sets room aside, unless it is already. False if there is none.
-    pub(super) fn hold_back(&self) -> io::Result<bool> {
+impl Place for Folder {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self) -> io::Result<Box<dyn StorageBackend>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.path.join(STORE));
+        Ok(Box::new(OsFile(file?)))
+    }
+
+    fn hold_back(&self) -> io::Result<bool> {
         let path = self.path.join(RESERVE);
         if fs::metadata(&path).is_ok_and(|it| it.len() == RESERVE_BYTES) {
             return Ok(true);
@@ -140,19 +203,10 @@ impl Folder {
         }
     }
 
-    /// Gives the room back that was set aside.
-    pub(super) fn give_up(&self) -> io::Result<()> {
+    fn give_up(&self) -> io::Result<()> {
         match fs::remove_file(self.path.join(RESERVE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
-        }
-    }
-
-    /// A fault in words that say where.
-    pub(crate) fn tell(&self, fault: Fault) -> Error {
-        match fault {
-            Fault::Full => Error::StorageFull { path: self.path.clone() },
-            fault => unusable(&self.path, &fault.to_string()),
         }
     }
 }
@@ -172,7 +226,7 @@ fn take_lock(path: &Path) -> Result<File, Error> {
     let opened =
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
     let mut lock = opened.map_err(|error| cant("write to", path, &error))?;
-    match lock.try_lock() {
+    match try_for_a_while(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -191,8 +245,16 @@ fn take_lock(path: &Path) -> Result<File, Error> {
     Ok(lock)
 }
 
-fn io_fault(error: io::Error) -> Fault {
-    if is_full(&error) { Fault::Full } else { Fault::Disk(error.to_string()) }
+/// A child that this process, or the one before, was just starting holds its files too, until it has become
+/// what it is to be.
+fn try_for_a_while(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            locked => return locked,
+        }
+    }
+    lock.try_lock()
 }
 
 fn cant(what: &str, path: &Path, error: &io::Error) -> Error {
@@ -219,7 +281,7 @@ mod tests {
         let mut batch = Batch::default();
         batch.keep(&Change::Floor(77));
         store.commit(&batch).unwrap();
-        store.pretend_format(0);
+        store.claim(0).unwrap();
         drop(store);
         let kept = folder.store("").unwrap().snapshot().unwrap().singles().unwrap();
         assert_eq!((kept.format, kept.floor, &*kept.server_id), (FORMAT, 77, "a-server"));
@@ -232,7 +294,7 @@ mod tests {
     fn a_newer_format_is_not_opened() {
         let around = tempfile::tempdir().unwrap();
         let folder = Folder::open(&around.path().join("data"), false).unwrap();
-        folder.store("a-server").unwrap().pretend_format(FORMAT + 1);
+        folder.store("a-server").unwrap().claim(FORMAT + 1).unwrap();
         let refused = folder.store("").unwrap_err().to_string();
         assert!(refused.contains("format 2") && refused.contains("newer tenure"), "{refused}");
     }

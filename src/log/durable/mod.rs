@@ -9,10 +9,15 @@
 //! room; after any other failure nothing is let go any more, and everybody is told.
 
 mod backup;
+#[cfg(feature = "failpoints")]
+#[allow(unreachable_pub, reason = "the tests plant them through `internals`")]
+pub mod canary;
 mod disk;
 pub(crate) mod folder;
 pub(crate) mod offline;
+pub(crate) mod place;
 pub(crate) mod store;
+mod witness;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,7 +30,7 @@ use std::time::Duration;
 use crossbeam::atomic::AtomicCell;
 use crossbeam::queue::SegQueue;
 
-use self::folder::Folder;
+use self::place::Place;
 use self::store::{Batch, Fault, Store};
 use super::{Log, Unit, will_help};
 use crate::bell;
@@ -58,6 +63,8 @@ struct Inner {
     backlog: Box<[AtomicCell<usize>]>,
     committer: OnceLock<Thread>,
     commits: AtomicCell<u64>,
+    #[cfg(feature = "failpoints")]
+    planted: Option<canary::Canary>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +80,7 @@ enum State {
 
 /// What the committing role holds.
 struct Keeper {
-    folder: Folder,
+    folder: Box<dyn Place>,
     /// None after it failed.
     store: Option<Store>,
     /// Taken from the queue, and not kept yet.
@@ -82,7 +89,7 @@ struct Keeper {
 
 impl DurableLog {
     /// Over an open store. `on_failure` is called at most once, when nothing can be kept any more.
-    pub(crate) fn new(folder: Folder, store: Store, on_failure: Box<OnFailure>) -> Self {
+    pub(crate) fn new(folder: Box<dyn Place>, store: Store, on_failure: Box<OnFailure>) -> Self {
         let has_reserve = folder.hold_back();
         let is_open = matches!(has_reserve, Ok(true));
         let inner = Arc::new(Inner {
@@ -95,6 +102,8 @@ impl DurableLog {
             backlog: (0..SHARDS).map(|_| AtomicCell::new(0)).collect(),
             committer: OnceLock::new(),
             commits: AtomicCell::new(0),
+            #[cfg(feature = "failpoints")]
+            planted: canary::planted(),
             keeper: Mutex::new(Keeper { folder, store: Some(store), held: VecDeque::new() }),
         });
         let worker = inner.clone();
@@ -119,6 +128,10 @@ impl Log for DurableLog {
             unit.refuse(&inner.failed());
             return;
         }
+        #[cfg(feature = "failpoints")]
+        if inner.overtakes(unit) {
+            return unit.release();
+        }
         if let Some(backlog) = unit.shard().and_then(|shard| inner.backlog.get(shard)) {
             backlog.fetch_add(unit.replies());
         }
@@ -133,7 +146,7 @@ impl Log for DurableLog {
     }
 
     fn help(&self) {
-        self.inner.run(1);
+        self.inner.run_once();
         if !self.inner.queue.is_empty() {
             self.inner.nudge();
         }
@@ -176,9 +189,9 @@ impl Inner {
     /// The thread's work.
     fn work(&self) {
         loop {
-            self.run(usize::MAX);
+            self.run_all();
             match self.state.load() {
-                State::Closing => return self.run(usize::MAX),
+                State::Closing => return self.run_all(),
                 State::Failed => return,
                 State::Full => {
                     self.look();
@@ -200,19 +213,23 @@ impl Inner {
         }
     }
 
-    /// Commits what waits, if nobody else does: `batches` times at most.
-    fn run(&self, batches: usize) {
-        for _ in 0..batches {
-            // A waker is its user's code: it may ask for a change, and wait for this role.
-            let goes_on = bell::as_writer(|| {
-                self.try_keeper().is_some_and(|mut keeper| self.commit_once(&mut keeper))
-            });
-            bell::ring();
-            self.tell();
-            if !goes_on {
-                return;
-            }
-        }
+    /// Commits what waits, until nothing does. Waits for the role: who has it may be long at the disk.
+    fn run_all(&self) {
+        while self.run_by(|| Some(self.keeper())) {}
+    }
+
+    /// Commits what waits, once, if nobody else does.
+    fn run_once(&self) {
+        self.run_by(|| self.try_keeper());
+    }
+
+    fn run_by<'a>(&'a self, role: impl FnOnce() -> Option<MutexGuard<'a, Keeper>>) -> bool {
+        // A waker is its user's code: it may ask for a change, and wait for this role.
+        let goes_on =
+            bell::as_writer(|| role().is_some_and(|mut keeper| self.commit_once(&mut keeper)));
+        bell::ring();
+        self.tell();
+        goes_on
     }
 
     /// Tells whoever wants to know that it failed.
@@ -232,7 +249,12 @@ impl Inner {
         if keeper.held.is_empty() {
             return false;
         }
-        match keeper.keep() {
+        let batch = keeper.batch();
+        #[cfg(feature = "failpoints")]
+        if self.planted == Some(canary::Canary::AnswerBeforeCommit) {
+            keeper.held.iter_mut().for_each(|unit| unit.release());
+        }
+        match keeper.keep(&batch) {
             Ok(wrote) => {
                 self.commits.fetch_add(u64::from(wrote));
                 for mut unit in keeper.held.drain(..) {
@@ -252,6 +274,8 @@ impl Inner {
     /// There is no room. What is held is answered, and stays; then the reserve may do.
     fn fill_up(&self, keeper: &mut Keeper) -> bool {
         let was_open = self.state.compare_exchange(State::Open, State::Full).is_ok();
+        // The thread looks for room from now on, also where a caller has found that there is none.
+        self.nudge();
         let error = self.full();
         for unit in &mut keeper.held {
             self.forget(&**unit);
@@ -301,6 +325,13 @@ impl Inner {
         }
     }
 
+    #[cfg(feature = "failpoints")]
+    fn overtakes(&self, unit: &dyn Unit) -> bool {
+        let mut changes = 0;
+        unit.changes(&mut |_| changes += 1);
+        changes == 0 && self.planted == Some(canary::Canary::NoChangeOvertakes)
+    }
+
     fn refuse_all(&self) {
         while let Some(mut unit) = self.queue.pop() {
             unit.refuse(&self.failed());
@@ -335,14 +366,19 @@ impl Inner {
 }
 
 impl Keeper {
-    /// Writes what is held, in one commit. False if there was nothing to write.
-    fn keep(&mut self) -> Result<bool, Fault> {
-        let store = self.store.as_mut().ok_or(Fault::Full)?;
+    /// What is held, as it is to be written.
+    fn batch(&self) -> Batch {
         let mut batch = Batch::default();
         for unit in &self.held {
             unit.changes(&mut |change| batch.keep(&change));
         }
-        if batch.is_empty() { Ok(false) } else { store.commit(&batch).map(|()| true) }
+        batch
+    }
+
+    /// Writes a batch in one commit. False if there was nothing to write.
+    fn keep(&mut self, batch: &Batch) -> Result<bool, Fault> {
+        let store = self.store.as_mut().ok_or(Fault::Full)?;
+        if batch.is_empty() { Ok(false) } else { store.commit(batch).map(|()| true) }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::backup::{self, Item, RAISE};
 use super::folder::Folder;
+use super::place::Place;
 use super::store::{Batch, Fault, Store};
 use crate::clock::Clock;
 use crate::election::Term;

@@ -11,7 +11,10 @@ use redb::{
     WriteTransaction,
 };
 
+#[cfg(feature = "failpoints")]
+use super::canary::{self, Canary};
 use super::disk::{self, Disk, Trouble};
+use super::place;
 use crate::election::Term;
 use crate::log::record::{self, BadRecord, Created, Election, Session};
 use crate::log::{Change, Former, KeptSession};
@@ -44,6 +47,8 @@ enum Single {
     Index,
     /// Session ids at or below this were given to somebody.
     Sessions,
+    /// How often the store was opened to be used.
+    Starts,
 }
 
 fn each(
@@ -53,7 +58,8 @@ fn each(
 }
 
 impl Single {
-    const ALL: [Single; 4] = [Single::Format, Single::Floor, Single::Index, Single::Sessions];
+    const ALL: [Single; 5] =
+        [Single::Format, Single::Floor, Single::Index, Single::Sessions, Single::Starts];
 
     fn key(self) -> &'static str {
         match self {
@@ -61,6 +67,7 @@ impl Single {
             Single::Floor => "floor",
             Single::Index => "latch-index",
             Single::Sessions => "session-ids",
+            Single::Starts => "starts",
         }
     }
 
@@ -99,6 +106,7 @@ pub(crate) struct Singles {
     pub(crate) floor: u64,
     pub(crate) index: u64,
     pub(crate) sessions: u64,
+    pub(crate) starts: u64,
     pub(crate) server_id: Box<str>,
 }
 
@@ -117,35 +125,52 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens what `file` holds. One that holds nothing becomes an empty store of this server.
-    pub(super) fn open(file: impl StorageBackend, server_id: &str) -> Result<Self, Fault> {
-        let trouble = Trouble::default();
-        let disk = Disk::new(file, trouble.clone());
-        let database = Database::builder().set_cache_size(CACHE).create_with_backend(disk);
-        let database = database.map_err(|error| fault(&trouble, &error))?;
-        let mut store = Self { database, trouble, raised: [0; Single::ALL.len()] };
-        match store.format()? {
-            Some(OLDEST..=FORMAT) => {}
-            Some(found) if found > FORMAT => return Err(Fault::TooNew { found }),
-            Some(found) => return Err(Fault::Damaged(format!("there never was a format {found}"))),
-            None => store.begin(server_id)?,
-        }
-        let Singles { format, floor, index, sessions, .. } = store.snapshot()?.singles()?;
-        store.raised = [format, floor, index, sessions];
+    /// Makes an empty store of this server in an empty file.
+    pub(crate) fn create(file: Box<dyn StorageBackend>, server_id: &str) -> Result<Self, Fault> {
+        let store = Self::over(file)?;
+        store.begin(server_id)?;
         Ok(store)
     }
 
-    fn format(&self) -> Result<Option<u64>, Fault> {
+    /// Opens what `file` holds.
+    pub(crate) fn open(file: Box<dyn StorageBackend>) -> Result<Self, Fault> {
+        // The store crate would begin anew in it, and so would every term.
+        if file.len().map_err(place::io_fault)? == 0 {
+            return Err(Fault::Damaged("its file is empty, and never was when it was made".into()));
+        }
+        if !disk::has_whole_header(&*file).map_err(place::io_fault)? {
+            let why = "the header of its file is not what was written: it was changed or cut short";
+            return Err(Fault::Damaged(why.into()));
+        }
+        let mut store = Self::over(file)?;
+        match store.format()? {
+            OLDEST..=FORMAT => {}
+            found if found > FORMAT => return Err(Fault::TooNew { found }),
+            found => return Err(Fault::Damaged(format!("there never was a format {found}"))),
+        }
+        let Singles { format, floor, index, sessions, starts, .. } = store.snapshot()?.singles()?;
+        store.raised = [format, floor, index, sessions, starts];
+        Ok(store)
+    }
+
+    fn over(file: Box<dyn StorageBackend>) -> Result<Self, Fault> {
+        let trouble = Trouble::default();
+        let disk = Disk::new(file, trouble.clone());
+        let mut builder = Database::builder();
+        // What a clean end has left is otherwise believed as it stands, and a damaged page is a panic.
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+        let database = builder.create_with_backend(disk);
+        let database = database.map_err(|error| fault(&trouble, &error))?;
+        Ok(Self { database, trouble, raised: [0; Single::ALL.len()] })
+    }
+
+    fn format(&self) -> Result<u64, Fault> {
         let read = self.database.begin_read().map_err(|error| self.fault(&error))?;
-        let table = match read.open_table(Named::new(META)) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(self.fault(&error)),
-        };
+        let table = read.open_table(Named::new(META)).map_err(|error| self.fault(&error))?;
         let found = table.get(Single::Format.key()).map_err(|error| self.fault(&error))?;
         // Read before anything else is believed: a later format may seal its records otherwise.
         let Some(raw) = found else { return Err(Fault::Damaged("it has no format".into())) };
-        number_of(Single::Format, raw.value()).map(Some)
+        number_of(Single::Format, raw.value())
     }
 
     /// The format it was written in, if that is an older one.
@@ -185,12 +210,14 @@ impl Store {
         write.commit().map_err(|error| self.fault(&error))
     }
 
-    #[cfg(test)]
-    pub(super) fn pretend_format(&self, format: u64) {
-        let write = self.begin_write().unwrap();
+    /// Says that this is in another format than it is.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn claim(&self, format: u64) -> Result<(), Fault> {
+        let write = self.begin_write()?;
         let raw = Single::Format.sealed(format);
-        apply(&write, Named::new(META), [(Single::Format.key(), Some(&*raw))].into_iter()).unwrap();
-        write.commit().unwrap();
+        let claim = [(Single::Format.key(), Some(&*raw))].into_iter();
+        apply(&write, Named::new(META), claim).map_err(|error| self.fault(&error))?;
+        write.commit().map_err(|error| self.fault(&error))
     }
 
     /// Makes a batch durable: whole, or not at all.
@@ -200,6 +227,7 @@ impl Store {
             (Single::Floor, batch.floor),
             (Single::Index, batch.index),
             (Single::Sessions, batch.session_ids),
+            (Single::Starts, batch.starts),
         ];
         let raised = raised.map(|(single, to)| (single, to, to > self.raised[single as usize]));
         let sealed = raised.map(|(single, to, is_new)| (single, is_new.then(|| single.sealed(to))));
@@ -257,11 +285,15 @@ impl Snapshot {
         let id = raw(SERVER_ID)?;
         let id = record::opened_bytes(META, SERVER_ID.as_bytes(), &id);
         let id = id.map_err(|bad| damaged(META, SERVER_ID, &bad))?.to_vec();
+        let floor = single(Single::Floor)?;
+        #[cfg(feature = "failpoints")]
+        let floor = if canary::sings(Canary::FloorForgotten) { 0 } else { floor };
         Ok(Singles {
             format: single(Single::Format)?,
-            floor: single(Single::Floor)?,
+            floor,
             index: single(Single::Index)?,
             sessions: single(Single::Sessions)?,
+            starts: single(Single::Starts)?,
             server_id: String::from_utf8(id)
                 .map_err(|_| Fault::Damaged(format!("{META}/{SERVER_ID} is no text")))?
                 .into(),
@@ -273,6 +305,10 @@ impl Snapshot {
         self.named(ELECTIONS, |name, raw| {
             let election: Election = record::opened(ELECTIONS, name.as_bytes(), raw)?;
             let (term, formers) = election.restored()?;
+            #[cfg(feature = "failpoints")]
+            if term.leader().is_none() && canary::sings(Canary::VacantForgotten) {
+                return Ok(());
+            }
             each(KeptElection { name: name.into(), term, formers });
             Ok(())
         })
@@ -317,6 +353,28 @@ impl Snapshot {
         Ok(sessions)
     }
 
+    /// All records as they stand, behind their checksums, by table and key; and all that there is one of.
+    #[cfg(feature = "internals")]
+    pub(crate) fn records(&self) -> Result<(Singles, Records), Fault> {
+        self.elections(|_| {})?;
+        self.created(|_, _| {})?;
+        self.sessions()?;
+        let mut records = Records::new();
+        for table in [ELECTIONS, CREATED] {
+            self.named(table, |key, raw| {
+                records.insert((table, key.as_bytes().into()), raw.into());
+                Ok(())
+            })?;
+        }
+        let table =
+            self.read.open_table(Numbered::new(SESSIONS)).map_err(|error| self.fault(&error))?;
+        for entry in table.iter().map_err(|error| self.fault(&error))? {
+            let (id, raw) = entry.map_err(|error| self.fault(&error))?;
+            records.insert((SESSIONS, id.value().to_be_bytes().into()), raw.value().into());
+        }
+        Ok((self.singles()?, records))
+    }
+
     fn named(
         &self,
         name: &'static str,
@@ -342,6 +400,10 @@ impl fmt::Debug for Store {
     }
 }
 
+/// Records by their table and key.
+#[cfg(feature = "internals")]
+pub(crate) type Records = BTreeMap<(&'static str, Box<[u8]>), Box<[u8]>>;
+
 /// Changes that are kept together: of each key, the last one.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -352,9 +414,15 @@ pub(crate) struct Batch {
     floor: u64,
     index: u64,
     session_ids: u64,
+    starts: u64,
 }
 
 impl Batch {
+    /// That the store is opened to be used, for the so manieth time.
+    pub(super) fn start(starts: u64) -> Self {
+        Self { starts, ..Self::default() }
+    }
+
     pub(crate) fn keep(&mut self, change: &Change<'_>) {
         match *change {
             Change::Term { election, term, .. } if term.is_forgotten() => {
@@ -386,12 +454,29 @@ impl Batch {
         }
     }
 
+    /// Does to records what a commit of this does.
+    #[cfg(feature = "internals")]
+    pub(crate) fn apply_to(&self, singles: &mut Singles, records: &mut Records) {
+        let mut put = |table, key: &[u8], value: Option<&[u8]>| match value {
+            Some(value) => drop(records.insert((table, key.into()), value.into())),
+            None => drop(records.remove(&(table, key.into()))),
+        };
+        each(&self.elections).for_each(|(key, raw)| put(ELECTIONS, key.as_bytes(), raw));
+        each(&self.created).for_each(|(key, raw)| put(CREATED, key.as_bytes(), raw));
+        for (id, raw) in &self.sessions {
+            put(SESSIONS, &id.to_be_bytes(), raw.as_deref());
+        }
+        singles.floor = singles.floor.max(self.floor);
+        singles.index = singles.index.max(self.index);
+        singles.sessions = singles.sessions.max(self.session_ids);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { elections, created, sessions, floor, index, session_ids } = self;
+        let Self { elections, created, sessions, floor, index, session_ids, starts } = self;
         elections.is_empty()
             && created.is_empty()
             && sessions.is_empty()
-            && [*floor, *index, *session_ids] == [0; 3]
+            && [*floor, *index, *session_ids, *starts] == [0; 4]
     }
 }
 
