@@ -143,6 +143,52 @@ fn a_hand_over_that_was_waiting_waits_again() {
     assert_eq!(engine.resume_session(&former_key).unwrap().lost(), []);
 }
 
+/// Deletion is a forced change too, and a crash does not make anybody forget that.
+#[test]
+fn who_enters_a_deleted_name_waits_for_who_led_it_also_after_a_restart() {
+    let folder = folder();
+    let clock = Clock::manual();
+    let builder = || builder(&folder).clock(clock.clone()).manual_timers();
+    let ttl = Duration::from_secs(10);
+    let engine = builder().open().unwrap();
+    let (former, key) = engine.open_session(explicit(ttl)).unwrap();
+    let election = engine.election("e").unwrap();
+    let lost = election.enter(&former, "former").unwrap().number();
+    election.delete().unwrap();
+    drop((engine, former, election));
+
+    let engine = builder().open().unwrap();
+    assert_eq!(engine.term("e").unwrap().number(), 0, "it is deleted all the same");
+    assert!(engine.list_elections("", None, 10).is_empty());
+    let (next, _) = engine.open_session(explicit(ttl)).unwrap();
+    let election = engine.election("e").unwrap();
+    assert_eq!(election.enter(&next, "next").unwrap().number(), lost + 1);
+    assert_eq!(election.valid_after(), ttl);
+    assert_eq!(engine.resume_session(&key).unwrap().lost(), [("e".into(), lost)]);
+}
+
+/// However long the start takes, nobody's time runs before somebody can hear them.
+#[test]
+fn a_session_has_its_whole_ttl_from_the_start_on() {
+    let folder = folder();
+    let clock = Clock::manual();
+    let builder = || builder(&folder).clock(clock.clone()).manual_timers();
+    let engine = builder().open().unwrap();
+    let (session, key) = engine.open_session(explicit(Duration::from_secs(5))).unwrap();
+    engine.election("e").unwrap().enter(&session, "a").unwrap();
+    drop((engine, session));
+    clock.advance(Duration::from_secs(3600));
+    let engine = builder().open().unwrap();
+    engine.tick(clock.now() + Duration::from_millis(4_900));
+    assert_eq!(engine.term("e").unwrap().leader(), Some("a"));
+    assert_eq!(engine.resume_session(&key).unwrap().info().remaining, Duration::from_secs(5));
+    clock.advance(Duration::from_millis(5_200));
+    engine.tick(clock.now());
+    // Whoever waits for a change has waited for those before it.
+    engine.open_session(explicit(LONG)).unwrap();
+    assert_eq!(engine.term("e").unwrap().leader(), None);
+}
+
 #[test]
 fn tags_of_a_created_election_come_back() {
     let folder = folder();

@@ -14,7 +14,7 @@ use super::{Engine, EngineBuilder};
 use crate::error::Error;
 use crate::id::{Holder, SessionId, random_hex};
 use crate::lease::{Ending, Lease};
-use crate::limits::Limits;
+use crate::limits::{Limits, TERM_BOUND};
 use crate::log::durable::folder::Folder;
 use crate::log::durable::place::Place;
 use crate::log::durable::store::{KeptElection, Store};
@@ -36,6 +36,10 @@ pub(super) fn open(builder: EngineBuilder, keep: Keep) -> Result<Engine, Error> 
     if keep.path.as_os_str().is_empty() {
         let why = "none is given, and what is to be kept needs one".to_owned();
         return Err(Error::InvalidSetting { setting: "data_dir", why });
+    }
+    if keep.min_term > TERM_BOUND / 2 {
+        let why = format!("{} leaves too few terms; give at most 2^52", keep.min_term);
+        return Err(Error::InvalidSetting { setting: "min_term", why });
     }
     let folder = Folder::open(&keep.path, keep.must_exist)?;
     let store = folder.store(&random_hex()?)?;
@@ -66,12 +70,18 @@ pub(super) fn open_at(
     engine.inner.session_ids.begin(&engine, singles.sessions);
     engine.inner.sessions.go_on_after(singles.sessions);
     engine.inner.indexes.begin(&engine, singles.index);
-    let members = sessions.into_iter().map(|kept| engine.restore_session(kept)).collect();
+    let members: Members = sessions.into_iter().map(|it| engine.restore_session(it)).collect();
     let restored = kept.elections(|kept| engine.restore_election(kept, &members));
     let restored =
         restored.and_then(|()| kept.created(|name, tags| engine.recall_creation(name, tags)));
     restored.map_err(|fault| log.tell(fault))?;
     engine.sync()?;
+    // Only now is there somebody to hear them: each has its whole TTL from here on.
+    let now = engine.clock().now();
+    for record in members.into_values() {
+        record.renew(now)?;
+        engine.inner.timers.add(&engine, record);
+    }
     Ok(engine)
 }
 
@@ -85,7 +95,6 @@ impl Engine {
         let digest = Some(self.inner.sessions.digest_of(digest));
         let record = Arc::new(Record::new(member, owner, digest, latch, now));
         self.inner.sessions.restore(&record);
-        self.inner.timers.add(self, record.clone());
         (holder.session, record)
     }
 

@@ -47,7 +47,7 @@ fn will_help() -> bool {
 #[cfg_attr(not(feature = "durable"), allow(dead_code, reason = "the log in memory keeps nothing"))]
 pub(crate) enum Change<'a> {
     /// The newest state of an election, and who may still believe that they lead it.
-    Term { election: &'a str, term: &'a Term, formers: Vec<Former> },
+    Term { election: &'a str, term: &'a Term, formers: &'a [Former] },
     /// An election was created, with these tags in force, or its creation is forgotten.
     Created { election: &'a str, tags: Option<&'a [Box<str>]> },
     /// An explicit session was opened.

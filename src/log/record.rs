@@ -231,6 +231,11 @@ fn checksum(table: &str, key: &[u8], body: &[u8]) -> u32 {
 }
 
 impl Election {
+    pub(super) fn is_deleted(&self) -> bool {
+        let reason = self.changed.as_ref().map(|changed| changed.reason);
+        reason == Some(Reason::Deleted.number())
+    }
+
     pub(super) fn restored(self) -> Result<(Term, Vec<Former>), BadRecord> {
         let candidates = self.candidates.into_iter().map(Candidate::restored);
         let changed = self.changed.ok_or_else(|| BadRecord::of("no last change"))?;

@@ -66,14 +66,14 @@ impl Handover {
         waits.max().unwrap_or_default()
     }
 
-    /// Those who have not let go, as a log keeps them.
-    pub(super) fn kept(&self) -> Vec<log::Former> {
+    /// Those who may still act, as a log keeps them.
+    pub(super) fn kept(&self, now: Moment) -> Vec<log::Former> {
         let kept = |former: &Arc<Former>| log::Former {
             holder: former.member.holder,
             term: former.term,
             ttl: former.member.ttl,
         };
-        self.formers.iter().filter(|former| !former.has_let_go.load()).map(kept).collect()
+        self.formers.iter().filter(|it| !it.may_act_for(now).is_zero()).map(kept).collect()
     }
 
     /// The session knows that it no longer leads, up to this term. True if somebody waited for that.

@@ -21,7 +21,7 @@ use super::writer::Rules;
 use crate::election::{self, Command as Rule, Departed, Departure, Origin, Term};
 use crate::error::Error;
 use crate::id::{SessionId, SessionKind};
-use crate::log::Log;
+use crate::log::{Former, Log};
 
 /// Elections that an ended session leaves in one step; the rest goes to the mailbox's end, so that
 /// others are served in between.
@@ -114,9 +114,8 @@ impl State {
             Work::LetGo { cell } => {
                 if rules.log.is_durable() {
                     // So that nobody waits for that again after a restart.
-                    let (newest, handover) =
-                        (cell.newest(), self.handovers.get(&ByPlace(cell.clone())));
-                    self.turn.publish(&cell, newest, handover.cloned());
+                    let formers = self.formers(&cell, rules);
+                    self.turn.publish(&cell, cell.newest(), formers);
                 }
                 if let Some(followers) = self.followers.get(&ByPlace(cell)) {
                     self.turn.wake(followers.iter());
@@ -241,7 +240,7 @@ impl State {
             Departed::One(session) => self.left(session, cell),
             Departed::All => now.sessions().for_each(|session| self.left(session, cell)),
         }
-        self.publish(cell, next.clone());
+        self.publish(cell, next.clone(), rules);
         Ok(Some(next))
     }
 
@@ -286,11 +285,19 @@ impl State {
         }
     }
 
-    fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>) {
+    /// Who may still believe to lead it, for the log.
+    fn formers(&self, cell: &Arc<Cell>, rules: &Rules) -> Vec<Former> {
+        if self.handovers.is_empty() {
+            return Vec::new();
+        }
+        let handover = self.handovers.get(&ByPlace(cell.clone()));
+        handover.map_or_else(Vec::new, |handover| handover.kept(rules.clock.now()))
+    }
+
+    fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>, rules: &Rules) {
         cell.advance(term.clone());
-        let waits = !self.handovers.is_empty();
-        let handover = waits.then(|| self.handovers.get(&ByPlace(cell.clone())).cloned()).flatten();
-        let first = self.turn.publish(cell, term, handover);
+        let formers = self.formers(cell, rules);
+        let first = self.turn.publish(cell, term, formers);
         if first
             && !self.followers.is_empty()
             && let Some(followers) = self.followers.get(&ByPlace(cell.clone()))

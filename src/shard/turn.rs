@@ -11,7 +11,7 @@ use super::reply::{Outcome, Reply};
 use super::snapshot::Cell;
 use crate::election::Term;
 use crate::error::Error;
-use crate::log::{Change, Unit};
+use crate::log::{Change, Former, Unit};
 
 /// Commands in one turn, and elections changed by it, at most: so a turn's cost has a bound, its
 /// replies leave soon, and looking for an election among its changes stays short.
@@ -21,8 +21,8 @@ pub(crate) const FULL: usize = 64;
 struct Published {
     cell: Arc<Cell>,
     term: Arc<Term>,
-    /// What its leader has to wait for.
-    handover: Option<Arc<Handover>>,
+    /// Who may still believe to lead it.
+    formers: Vec<Former>,
 }
 
 #[derive(Default)]
@@ -46,15 +46,15 @@ impl Turn {
         &mut self,
         cell: &Arc<Cell>,
         term: Arc<Term>,
-        handover: Option<Arc<Handover>>,
+        formers: Vec<Former>,
     ) -> bool {
         match self.publish.iter_mut().rev().find(|it| Arc::ptr_eq(&it.cell, cell)) {
             Some(newest) => {
-                (newest.term, newest.handover) = (term, handover);
+                (newest.term, newest.formers) = (term, formers);
                 false
             }
             None => {
-                self.publish.push(Published { cell: cell.clone(), term, handover });
+                self.publish.push(Published { cell: cell.clone(), term, formers });
                 true
             }
         }
@@ -105,8 +105,7 @@ impl Unit for Turn {
     }
 
     fn changes(&self, keep: &mut dyn FnMut(Change<'_>)) {
-        for Published { cell, term, handover } in &self.publish {
-            let formers = handover.as_ref().map_or_else(Vec::new, |handover| handover.kept());
+        for Published { cell, term, formers } in &self.publish {
             keep(Change::Term { election: cell.name(), term, formers });
         }
         for (cell, tags) in &self.created {

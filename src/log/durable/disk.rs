@@ -24,8 +24,21 @@ impl Trouble {
         })
     }
 
-    pub(super) fn take(&self) -> Option<io::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// A sync that failed is the last word about a file, whatever failed before.
+    fn note_last<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(again(error));
+        })
+    }
+
+    /// What failed, for everybody who meets it.
+    pub(super) fn first(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(again)
+    }
+
+    /// What failed before, and did no harm, is no reason for what fails next.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -74,7 +87,7 @@ impl StorageBackend for Disk {
             true => io::Error::other(format!("a sync failed: {error}")),
             false => error,
         });
-        self.trouble.note(synced)
+        self.trouble.note_last(synced)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -24,6 +24,7 @@ const RESERVE: &str = "reserve";
 
 /// Bytes that are held back, so that a full disk still has room to withdraw and to evict.
 const RESERVE_BYTES: u64 = 8 << 20;
+const RESERVE_ROOM: u64 = RESERVE_BYTES + (1 << 20);
 
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
@@ -190,6 +191,9 @@ impl Place for Folder {
         if fs::metadata(&path).is_ok_and(|it| it.len() == RESERVE_BYTES) {
             return Ok(true);
         }
+        if !self.has_room()? {
+            return Ok(false);
+        }
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         let written = fill(&mut file, RESERVE_BYTES).and_then(|()| file.sync_all());
@@ -201,6 +205,12 @@ impl Place for Folder {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Room for the reserve, and a little more: whoever looks is not to take the last of it.
+    fn has_room(&self) -> io::Result<bool> {
+        let system = rustix::fs::statvfs(&self.path)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize) >= RESERVE_ROOM)
     }
 
     fn give_up(&self) -> io::Result<()> {

@@ -30,7 +30,7 @@ use std::time::Duration;
 use crossbeam::atomic::AtomicCell;
 use crossbeam::queue::SegQueue;
 
-use self::place::Place;
+use self::place::{Place, io_fault};
 use self::store::{Batch, Fault, Store};
 use super::{Log, Unit, will_help};
 use crate::bell;
@@ -54,6 +54,8 @@ struct Inner {
     queue: SegQueue<Box<dyn Unit>>,
     keeper: Mutex<Keeper>,
     state: AtomicCell<State>,
+    /// Full, and what is held could not be kept even so.
+    is_stuck: AtomicCell<bool>,
     failure: OnceLock<Error>,
     on_failure: Box<OnFailure>,
     /// It failed, and nobody was told.
@@ -95,6 +97,7 @@ impl DurableLog {
         let inner = Arc::new(Inner {
             queue: SegQueue::new(),
             state: AtomicCell::new(if is_open { State::Open } else { State::Full }),
+            is_stuck: AtomicCell::new(false),
             failure: OnceLock::new(),
             on_failure,
             is_untold: AtomicCell::new(false),
@@ -106,10 +109,10 @@ impl DurableLog {
             planted: canary::planted(),
             keeper: Mutex::new(Keeper { folder, store: Some(store), held: VecDeque::new() }),
         });
-        let worker = inner.clone();
+        let worker = Worker(inner.clone());
         let committer = thread::Builder::new()
             .name("tenure-commit".into())
-            .spawn(move || worker.work())
+            .spawn(move || worker.0.work())
             .expect("a process that can't start a thread can't keep anything");
         let _the_first = inner.committer.set(committer.thread().clone());
         Self { inner, committer: Some(committer) }
@@ -159,7 +162,7 @@ impl Log for DurableLog {
     fn admit(&self, grows: bool) -> Result<(), Error> {
         match self.inner.state.load() {
             State::Open | State::Closing => Ok(()),
-            State::Full if !grows => Ok(()),
+            State::Full if !grows && !self.inner.is_stuck.load() => Ok(()),
             State::Full => Err(self.inner.full()),
             State::Failed => Err(self.inner.failed()),
         }
@@ -241,7 +244,7 @@ impl Inner {
 
     /// False if there was nothing to do, or nothing can be done.
     fn commit_once(&self, keeper: &mut Keeper) -> bool {
-        while keeper.held.len() < BATCH
+        while (keeper.held.len() < BATCH || self.is_stuck.load())
             && let Some(unit) = self.queue.pop()
         {
             keeper.held.push_back(unit);
@@ -249,21 +252,38 @@ impl Inner {
         if keeper.held.is_empty() {
             return false;
         }
+        if self.is_stuck.load() {
+            // Tried again when there is room, and not for each that comes.
+            self.get_stuck(keeper);
+            return false;
+        }
         let batch = keeper.batch();
         #[cfg(feature = "failpoints")]
         if self.planted == Some(canary::Canary::AnswerBeforeCommit) {
             keeper.held.iter_mut().for_each(|unit| unit.release());
         }
-        match keeper.keep(&batch) {
+        let mut kept = keeper.keep(&batch);
+        if matches!(kept, Err(Fault::Full)) {
+            let was_open = self.state.compare_exchange(State::Open, State::Full).is_ok();
+            // The thread looks for room from now on, also where a caller has found that there is none.
+            self.nudge();
+            let reserve = keeper.make_room();
+            if was_open && reserve.is_ok() {
+                kept = keeper.keep(&batch);
+            }
+            kept = reserve.and(kept);
+        }
+        match kept {
             Ok(wrote) => {
                 self.commits.fetch_add(u64::from(wrote));
-                for mut unit in keeper.held.drain(..) {
-                    self.forget(&*unit);
-                    unit.release();
-                }
+                self.is_stuck.store(false);
+                self.release(keeper);
                 true
             }
-            Err(Fault::Full) => self.fill_up(keeper),
+            Err(Fault::Full) => {
+                self.get_stuck(keeper);
+                false
+            }
             Err(fault) => {
                 self.fail(keeper, fault);
                 false
@@ -271,42 +291,54 @@ impl Inner {
         }
     }
 
-    /// There is no room. What is held is answered, and stays; then the reserve may do.
-    fn fill_up(&self, keeper: &mut Keeper) -> bool {
-        let was_open = self.state.compare_exchange(State::Open, State::Full).is_ok();
-        // The thread looks for room from now on, also where a caller has found that there is none.
-        self.nudge();
+    fn release(&self, keeper: &mut Keeper) {
+        for mut unit in keeper.held.drain(..) {
+            self.forget(&*unit);
+            unit.release();
+        }
+    }
+
+    /// There is no room, and no reserve either. What is held is answered, and stays until there is; nothing
+    /// that would have to be kept is taken meanwhile.
+    fn get_stuck(&self, keeper: &mut Keeper) {
+        self.is_stuck.store(true);
+        keeper.store = None;
         let error = self.full();
         for unit in &mut keeper.held {
             self.forget(&**unit);
             unit.refuse(&error);
         }
-        // A store that has failed once fails ever after; what it had committed is whole.
-        keeper.store = None;
-        if let Err(error) = keeper.folder.give_up() {
-            self.fail(keeper, Fault::Disk(error.to_string()));
-            return false;
-        }
-        match keeper.folder.reopen() {
-            Ok(store) => keeper.store = Some(store),
-            Err(Fault::Full) => {}
-            Err(fault) => self.fail(keeper, fault),
-        }
-        was_open
     }
 
     /// Looks whether there is room again.
     fn look(&self) {
         let mut keeper = self.keeper();
-        if keeper.store.is_none() {
-            match keeper.folder.reopen() {
-                Ok(store) => keeper.store = Some(store),
-                Err(Fault::Full) => return,
-                Err(fault) => return self.fail(&mut keeper, fault),
-            }
+        let keeper = &mut *keeper;
+        if self.state.load() == State::Failed {
+            return;
         }
-        if keeper.held.is_empty() && matches!(keeper.folder.hold_back(), Ok(true)) {
-            let _closing_meanwhile = self.state.compare_exchange(State::Full, State::Open);
+        if self.is_stuck.load() || keeper.store.is_none() {
+            match keeper.folder.has_room().map_err(io_fault).and_then(|has_room| {
+                if has_room { keeper.folder.reopen().map(Some) } else { Ok(None) }
+            }) {
+                Ok(Some(store)) => keeper.store = Some(store),
+                Ok(None) | Err(Fault::Full) => return,
+                Err(fault) => return self.fail(keeper, fault),
+            }
+            // The next run tries what is held.
+            self.is_stuck.store(false);
+            self.nudge();
+            return;
+        }
+        if !keeper.held.is_empty() {
+            return;
+        }
+        match keeper.folder.hold_back() {
+            Ok(true) => {
+                let _closing_meanwhile = self.state.compare_exchange(State::Full, State::Open);
+            }
+            Ok(false) => {}
+            Err(error) => self.fail(keeper, io_fault(error)),
         }
     }
 
@@ -317,6 +349,7 @@ impl Inner {
         let first = self.failure.set(error).is_ok();
         self.state.store(State::Failed);
         for mut unit in keeper.held.drain(..) {
+            self.forget(&*unit);
             unit.refuse(&self.failed());
         }
         self.refuse_all();
@@ -334,6 +367,7 @@ impl Inner {
 
     fn refuse_all(&self) {
         while let Some(mut unit) = self.queue.pop() {
+            self.forget(&*unit);
             unit.refuse(&self.failed());
         }
     }
@@ -353,19 +387,56 @@ impl Inner {
     }
 
     fn keeper(&self) -> MutexGuard<'_, Keeper> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keeper.lock().unwrap_or_else(|poisoned| self.poisoned(poisoned))
+    }
+
+    /// Fails, as after a panic.
+    fn poison(&self) -> MutexGuard<'_, Keeper> {
+        let keeper = self.keeper.lock();
+        self.poisoned(keeper.map_or_else(|poisoned| poisoned, PoisonError::new))
+    }
+
+    /// Somebody panicked in the middle of a commit: what became visible is not known.
+    fn poisoned<'a>(
+        &self,
+        poisoned: PoisonError<MutexGuard<'a, Keeper>>,
+    ) -> MutexGuard<'a, Keeper> {
+        let mut keeper = poisoned.into_inner();
+        self.fail(&mut keeper, Fault::Disk("a commit was cut short by an internal fault".into()));
+        keeper
     }
 
     fn try_keeper(&self) -> Option<MutexGuard<'_, Keeper>> {
         match self.keeper.try_lock() {
             Ok(keeper) => Some(keeper),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::Poisoned(poisoned)) => Some(self.poisoned(poisoned)),
             Err(TryLockError::WouldBlock) => None,
         }
     }
 }
 
+/// The thread `tenure-commit`. If it ends by a panic, the log fails: nobody else works for the reactors.
+struct Worker(Arc<Inner>);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            drop(self.0.poison());
+            self.0.tell();
+        }
+    }
+}
+
 impl Keeper {
+    /// Gives the reserve up, and opens the store again: one that has failed once fails ever after, and what
+    /// it had committed is whole.
+    fn make_room(&mut self) -> Result<(), Fault> {
+        self.store = None;
+        self.folder.give_up().map_err(io_fault)?;
+        self.store = Some(self.folder.reopen()?);
+        Ok(())
+    }
+
     /// What is held, as it is to be written.
     fn batch(&self) -> Batch {
         let mut batch = Batch::default();

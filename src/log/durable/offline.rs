@@ -92,6 +92,9 @@ pub(crate) fn inspect(path: &Path) -> Result<Inspection, Error> {
             inspection.sessions.push(SessionKept { id, kind, ttl: it.ttl, owner: it.owner });
         }
         kept.elections(|it| {
+            if it.term.is_forgotten() {
+                return;
+            }
             let (term, formers) = (it.term.into(), it.formers.len());
             inspection.elections.push(ElectionKept { name: it.name, term, formers });
         })?;
@@ -128,14 +131,15 @@ pub(crate) fn restore(from: impl Read, path: &Path) -> Result<Restored, Error> {
 pub(crate) fn verify(from: impl Read) -> Result<u64, Error> {
     let mut elections = 0;
     let read = backup::read(from, |item| {
-        elections += u64::from(matches!(item, Item::Election(..)));
+        // A deleted one is kept only for who may still believe to lead it.
+        elections += u64::from(matches!(item, Item::Election(_, it) if !it.is_deleted()));
         Ok(())
     });
     let why = |fault: Fault| Error::InvalidSetting { setting: "backup", why: fault.to_string() };
     read.map(|()| elections).map_err(why)
 }
 
-/// Elections in one commit.
+/// Records in one commit.
 const AT_A_TIME: u64 = 10_000;
 
 /// Puts a backup into an empty store.
@@ -143,7 +147,7 @@ fn fill(store: &mut Store, from: impl Read) -> Result<Restored, Fault> {
     let at = Clock::system().wall_micros();
     let mut restored = Restored { elections: 0, sessions: 0, raised: RAISE, floor: 0 };
     let mut ttls: HashMap<SessionId, Duration> = HashMap::new();
-    let mut batch = Batch::default();
+    let (mut batch, mut records) = (Batch::default(), 0);
     backup::read(from, |item| {
         match item {
             Item::Numbers(numbers) => {
@@ -166,15 +170,20 @@ fn fill(store: &mut Store, from: impl Read) -> Result<Restored, Fault> {
                     let ttl = *ttls.get(&holder.session)?;
                     Some(Former { holder, term: term.number(), ttl })
                 }));
+                if term.is_forgotten() {
+                    batch.keep(&Change::Term { election: &name, term: &term, formers: &formers });
+                    return Ok(());
+                }
                 let term = term.raised(RAISE, at).map_err(|error| damaged(&error))?;
-                batch.keep(&Change::Term { election: &name, term: &term, formers });
+                batch.keep(&Change::Term { election: &name, term: &term, formers: &formers });
                 restored.elections += 1;
             }
             Item::Created(name, tags) => {
                 batch.keep(&Change::Created { election: &name, tags: Some(&tags) });
             }
         }
-        if restored.elections % AT_A_TIME == AT_A_TIME - 1 {
+        records += 1;
+        if records % AT_A_TIME == 0 {
             store.commit(&std::mem::take(&mut batch))?;
         }
         Ok(())

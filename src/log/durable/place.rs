@@ -21,6 +21,11 @@ pub(crate) trait Place: fmt::Debug + Send {
     /// Sets room aside, unless it is already. False if there is none.
     fn hold_back(&self) -> io::Result<bool>;
 
+    /// Whether it is worth a try, as far as the file system tells.
+    fn has_room(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// Gives the room back that was set aside.
     fn give_up(&self) -> io::Result<()>;
 

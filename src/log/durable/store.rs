@@ -251,6 +251,7 @@ impl Store {
 
     /// Two phases: what a commit points to is on the disk before it points there.
     fn begin_write(&self) -> Result<WriteTransaction, Fault> {
+        self.trouble.forget();
         let mut write = self.database.begin_write().map_err(|error| self.fault(&error))?;
         write.set_two_phase_commit(true);
         Ok(write)
@@ -425,11 +426,17 @@ impl Batch {
 
     pub(crate) fn keep(&mut self, change: &Change<'_>) {
         match *change {
-            Change::Term { election, term, .. } if term.is_forgotten() => {
+            // Who may still believe to lead it is remembered for whoever leads it next.
+            Change::Term { election, term, formers }
+                if term.is_forgotten() && formers.is_empty() =>
+            {
                 self.elections.insert(election.into(), None);
                 self.floor = self.floor.max(term.number());
             }
-            Change::Term { election, term, ref formers } => {
+            Change::Term { election, term, formers } => {
+                if term.is_forgotten() {
+                    self.floor = self.floor.max(term.number());
+                }
                 let sealed = record::sealed_term(ELECTIONS, election, term, formers);
                 self.elections.insert(election.into(), Some(sealed));
             }
@@ -501,7 +508,7 @@ fn apply<'k, K: redb::Key + 'static>(
 
 /// What the store's error means: the disk's own first word about it counts.
 fn fault(trouble: &Trouble, error: &dyn std::error::Error) -> Fault {
-    match trouble.take() {
+    match trouble.first() {
         Some(first) if disk::is_full(&first) => Fault::Full,
         Some(first) => Fault::Disk(first.to_string()),
         None => Fault::Damaged(error.to_string()),

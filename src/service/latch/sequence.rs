@@ -28,7 +28,7 @@ pub(super) struct Sequence<R, W> {
     /// Seats that there have been.
     seats: u64,
     ended: bool,
-    /// It began with a server before this one: what came before its first request here is not known.
+    /// It began with a server before this one, and no request has come here yet: it may have any number.
     resumed: bool,
     /// Who is to be called.
     calls: Vec<W>,
@@ -97,7 +97,7 @@ impl<R: Clone, W: Clone> Sequence<R, W> {
             },
             Ok(Standing::Next) => {
                 if request > 0 {
-                    (self.last, self.running) = (request, true);
+                    (self.last, self.running, self.resumed) = (request, true, false);
                 }
                 Turn::Run
             }
