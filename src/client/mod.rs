@@ -1,4 +1,5 @@
-//! A client of a Tenure server, over TCP or a Unix socket. Blocking, without a runtime.
+//! A client of a Tenure server, over TCP or a Unix socket. Blocking, without a runtime; the same for those
+//! who await is in `client::aio` (feature `tokio`).
 //!
 //! - [`Session`] is for those who lead: it keeps itself alive across lost connections, and hands out
 //!   [`Leadership`], proof of a term with a deadline.
@@ -7,6 +8,8 @@
 
 mod address;
 mod admin;
+#[cfg(feature = "tokio")]
+pub mod aio;
 mod by_key;
 mod connection;
 mod contend;
