@@ -94,7 +94,7 @@ impl Core {
                 let why = error.to_string();
                 let mut error = Some(error);
                 let lost = self.lost(&why);
-                self.fail_openings(|| error.take().unwrap_or_else(|| lost()));
+                self.fail_openings(|| error.take().unwrap_or_else(&lost));
                 return self.down(now, &why);
             }
         };
@@ -177,6 +177,7 @@ impl Core {
         move || ClientError::TimedOut { what: what.clone() }
     }
 
+    #[cfg(feature = "tokio")]
     pub(in crate::client) fn is_shut(&self) -> bool {
         self.shut.is_some()
     }
