@@ -192,12 +192,40 @@ async fn a_restarted_memory_server_is_another_one() {
     assert_ne!(session.connection().server().unwrap(), server);
 }
 
-/// Set when it goes.
-struct Flag(Arc<AtomicCell<bool>>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Before,
+    Works,
+    Ended,
+}
 
-impl Drop for Flag {
-    fn drop(&mut self) {
-        self.0.store(true);
+/// How far some work is.
+#[derive(Clone)]
+struct Progress(Arc<AtomicCell<Stage>>);
+
+impl Progress {
+    fn new() -> Self {
+        Self(Arc::new(AtomicCell::new(Stage::Before)))
+    }
+
+    fn is(&self, stage: Stage) -> bool {
+        self.0.load() == stage
+    }
+
+    async fn begun(&self) {
+        eventually("the work has begun", async || !self.is(Stage::Before)).await;
+    }
+
+    /// From now until it is dropped it works.
+    fn work(&self) -> impl Drop + use<> {
+        struct Works(Progress);
+        impl Drop for Works {
+            fn drop(&mut self) {
+                self.0.0.store(Stage::Ended);
+            }
+        }
+        self.0.store(Stage::Works);
+        Works(self.clone())
     }
 }
 
@@ -246,22 +274,22 @@ async fn the_place_is_given_up_when_the_work_has_ended() {
 async fn work_that_does_not_end_is_dropped() {
     let server = Server::start("");
     let works = contender(server.address(), Duration::from_secs(6), "a");
-    let dropped = Arc::new(AtomicCell::new(false));
-    let flag = dropped.clone();
+    let progress = Progress::new();
+    let its = progress.clone();
     let worker = tokio::spawn(async move {
         let run = works.run_once(async |_work| {
-            let _flag = Flag(flag);
+            let _works = its.work();
             pending::<()>().await;
         });
         run.await
     });
-    stands(&server, "a").await;
+    progress.begun().await;
     let session = exclusive(server.address()).await;
     let heir = session.election("jobs");
     heir.enter("b", &EnterOptions::default()).await.unwrap();
     server.client().change(ChangeByHand::Anoint, "jobs", "b", None, "").unwrap();
     let leads = soon(heir.lead("b")).await.unwrap();
-    assert!(dropped.load(), "two act at the same time");
+    assert!(progress.is(Stage::Ended), "two act at the same time");
     assert_eq!((leads.term(), soon(worker).await.unwrap().unwrap()), (2, None));
 }
 
@@ -278,11 +306,12 @@ async fn c8_work_is_dropped_before_the_deadline() {
     let proxy = Proxy::before(server.address());
     let ttl = Duration::from_secs(9);
     let works = contender(proxy.address(), ttl, "a");
-    let left = Arc::new(AtomicCell::new(None));
-    let its = left.clone();
+    let (left, progress) = (Arc::new(AtomicCell::new(None)), Progress::new());
+    let its = (left.clone(), progress.clone());
     let worker = tokio::spawn(async move {
         let run = works.run_once(async |work: Work| {
-            let work = AtItsEnd(work, its);
+            let work = AtItsEnd(work, its.0);
+            let _works = its.1.work();
             work.0.cancelled().await;
             let at_cancellation = work.0.leadership().remaining();
             assert!(at_cancellation <= ttl / 3 && !at_cancellation.is_zero());
@@ -291,7 +320,7 @@ async fn c8_work_is_dropped_before_the_deadline() {
         run.await
     });
     let heir = exclusive(server.address()).await;
-    stands(&server, "a").await;
+    progress.begun().await;
     proxy.block(Way::ToServer);
     proxy.block(Way::ToClient);
     let heir = soon(heir.election("jobs").lead("b")).await.unwrap();
@@ -306,24 +335,24 @@ async fn c8_work_is_dropped_before_the_deadline() {
 async fn a_dropped_run_gives_up_its_place() {
     let server = Server::start("");
     let works = contender(server.address(), LONG, "a");
-    let ended = Arc::new(AtomicCell::new(false));
-    let flag = ended.clone();
+    let progress = Progress::new();
+    let its = progress.clone();
     let worker = tokio::spawn(async move {
         let run = works.run_while_leader(|_work| {
-            let flag = Flag(flag.clone());
+            let works = its.work();
             async move {
-                let _flag = flag;
+                let _works = works;
                 pending::<ControlFlow<()>>().await
             }
         });
         run.await
     });
     let b = exclusive(server.address()).await;
-    stands(&server, "a").await;
+    progress.begun().await;
     b.election("jobs").enter("b", &EnterOptions::default()).await.unwrap();
     worker.abort();
     assert_eq!(soon(b.election("jobs").lead("b")).await.unwrap().term(), 2);
-    assert!(ended.load());
+    assert!(progress.is(Stage::Ended));
 }
 
 /// It contends through a server that dies and comes back empty.
@@ -422,7 +451,9 @@ async fn a_dropped_future_may_be_asked_again() {
     let address: Address = server.address().parse().unwrap();
     let client = Client::over(&b.connection());
     for _ in 0..20 {
-        let opening = Session::open(&address, Options { owner: "x".into(), ..Options::default() });
+        let ttl = Duration::from_secs(3_600);
+        let options = Options { ttl, owner: "x".into(), ..Options::default() };
+        let opening = Session::open(&address, options);
         let timed = tokio::time::timeout(Duration::from_micros(300), opening).await;
         drop(timed);
     }
@@ -454,7 +485,7 @@ async fn a_session_is_resumed_by_its_key() {
 #[tokio::test]
 async fn a_server_tells_what_it_knows() {
     let server = Server::start("");
-    let session = exclusive(server.address()).await;
+    let session = open(server.address(), Duration::from_secs(1), OnDisconnect::Exclusive).await;
     for (election, candidate) in [("jobs/1", "a"), ("jobs/1", "b"), ("jobs/2", "a")] {
         session.election(election).enter(candidate, &EnterOptions::default()).await.unwrap();
     }

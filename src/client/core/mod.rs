@@ -150,9 +150,10 @@ impl Core {
         self.phase == Phase::Up
     }
 
-    /// True while somebody still has to hear that its session is closed.
+    /// True while the server still has to hear that a session is closed, or has yet to say which.
     pub(super) fn is_closing(&self) -> bool {
-        self.streams.values().any(|it| matches!(it, Use::Close(_))) || !self.out.is_empty()
+        let is_left = |it: &Use| matches!(it, Use::Close(_) | Use::Open { is_new: true, .. });
+        self.streams.values().any(is_left) || !self.out.is_empty()
     }
 
     /// Does what is due.

@@ -192,9 +192,13 @@ fn a_session_that_nobody_waits_for_is_closed() {
         let (number, _slot) = peer.opening_by_key(TTL, false, key);
         let (open, _) = peer.asked("Open");
         peer.core.close_session(number, None);
+        assert_eq!(peer.core.is_closing(), is_closed, "the driver waits for that");
         peer.reply(open, &peer.open_response(TTL, false));
         match is_closed {
-            true => drop(peer.asked("Close")),
+            true => {
+                let (close, _) = peer.asked("Close");
+                peer.reply(close, &wire::CloseResponse {});
+            }
             false => peer.asked_nothing(),
         }
     }
