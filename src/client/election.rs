@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+#[cfg(feature = "failpoints")]
+use super::canary::{self, ClientCanary};
 use super::core::Slot;
 use super::leadership::Waits;
 use super::session::Session;
@@ -259,12 +261,13 @@ impl Election {
 
     fn place(&self, candidate: &str, state: &ElectionState) -> Place {
         let id = self.session.id();
+        let waits = state.valid_after_micros > 0;
+        #[cfg(feature = "failpoints")]
+        let waits = waits && !canary::sings(ClientCanary::IgnoresValidAfter);
         let is_mine = |it: &super::Candidate| it.name == candidate && it.session == id;
         match &state.leader {
             // Not counted down here: who has to let go may renew meanwhile. The server says when.
-            Some(leader) if is_mine(leader) && state.valid_after_micros == 0 => {
-                Place::Leads(state.term)
-            }
+            Some(leader) if is_mine(leader) && !waits => Place::Leads(state.term),
             leader if leader.iter().chain(&state.candidates).any(is_mine) => Place::Waits,
             _ => Place::Nowhere,
         }

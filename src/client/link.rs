@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::core::{Answer, Call, Core, Settings, Slot};
-use super::session::jitter;
 use super::socket::Socket;
 use super::{Address, ClientError, thread};
 use crate::clock::{Clock, Moment};
@@ -77,15 +76,14 @@ impl Connection {
 
     /// One whose driver is woken by `bell`.
     pub(super) fn driven(
-        address: &Address,
-        patience: Duration,
+        settings: Settings,
+        clock: Clock,
         bell: Box<dyn Fn() + Send + Sync>,
     ) -> (Self, Arc<Inner>) {
-        let settings = Settings { address: address.clone(), jitter, patience };
         let inner = Arc::new(Inner {
-            address: address.clone(),
-            patience,
-            clock: Clock::system(),
+            address: settings.address.clone(),
+            patience: settings.patience,
+            clock,
             bell,
             state: Mutex::new(State {
                 core: Core::new(settings),

@@ -11,12 +11,16 @@ mod admin;
 #[cfg(feature = "tokio")]
 pub mod aio;
 mod by_key;
+#[cfg(feature = "failpoints")]
+pub(crate) mod canary;
 mod connection;
 mod contend;
 mod core;
 mod election;
 mod leadership;
 mod link;
+#[cfg(feature = "internals")]
+pub(crate) mod loose;
 mod observe;
 mod session;
 mod socket;

@@ -9,8 +9,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Address;
+use super::core::Settings;
 use super::link::{Connection, Driven, Inner, Turn};
+use super::session::jitter;
 use super::socket::Socket;
+use crate::clock::Clock;
 
 /// A connection with a thread of its own.
 pub(super) fn start(address: &Address, patience: Duration) -> io::Result<Connection> {
@@ -18,9 +21,10 @@ pub(super) fn start(address: &Address, patience: Duration) -> io::Result<Connect
     for end in [&bell, &hears] {
         end.set_nonblocking(true)?;
     }
+    let settings = Settings { address: address.clone(), jitter, patience };
     // A full pipe has been rung already.
     let ring = move || drop((&bell).write(&[0]));
-    let (connection, inner) = Connection::driven(address, patience, Box::new(ring));
+    let (connection, inner) = Connection::driven(settings, Clock::system(), Box::new(ring));
     let name = "tenure-client".into();
     thread::Builder::new().name(name).spawn(move || run(&inner, &hears))?;
     Ok(connection)

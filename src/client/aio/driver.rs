@@ -12,9 +12,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::client::core::Settings;
 use crate::client::link::{Connection, Driven, Inner, Line};
+use crate::client::session::jitter;
 use crate::client::socket::Socket;
 use crate::client::{Address, ClientError};
+use crate::clock::Clock;
 
 /// A connection with a task of its own on the present runtime.
 pub(super) fn start(address: &Address, patience: Duration) -> Result<Connection, ClientError> {
@@ -24,8 +27,9 @@ pub(super) fn start(address: &Address, patience: Duration) -> Result<Connection,
     })?;
     let bell = Arc::new(Notify::new());
     let rung = bell.clone();
-    let (connection, inner) =
-        Connection::driven(address, patience, Box::new(move || rung.notify_one()));
+    let ring = move || rung.notify_one();
+    let settings = Settings { address: address.clone(), jitter, patience };
+    let (connection, inner) = Connection::driven(settings, Clock::system(), Box::new(ring));
     runtime.spawn(run(Driven(inner), bell));
     Ok(connection)
 }

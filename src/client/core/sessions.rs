@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Answer, Core, Fate, Server, Slot, Use, Word};
+#[cfg(feature = "failpoints")]
+use crate::client::canary::{self, ClientCanary};
 use crate::client::{ClientError, Lost};
 use crate::clock::{Clock, Moment};
 use crate::wire::message::Message;
@@ -86,6 +88,11 @@ impl Session {
         }
     }
 
+    #[cfg(feature = "failpoints")]
+    fn ttl(&self) -> Duration {
+        self.opened().map_or(Duration::ZERO, |it| it.ttl)
+    }
+
     fn opened(&self) -> Option<&Opened> {
         match &self.phase {
             Standing::Open { opened, .. } => Some(opened),
@@ -106,6 +113,10 @@ impl Session {
     /// Renewed by what was sent at `sent`. Proofs that had run out before stay so.
     fn extend(&mut self, now: Moment, sent: Moment) -> Vec<std::task::Waker> {
         let late = self.end_late(now);
+        #[cfg(feature = "failpoints")]
+        if canary::sings(ClientCanary::CountsFromReceipt) {
+            self.word.extend(now + self.ttl());
+        }
         if let Some(ttl) = self.opened().map(|it| it.ttl) {
             self.word.extend(sent + ttl.saturating_sub(margin(ttl)));
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Held;
+#[cfg(feature = "failpoints")]
+use crate::client::canary::{self, ClientCanary};
 use crate::client::core::watches::{Guard, Reader};
 use crate::client::core::{Core, Fate};
 use crate::clock::Moment;
@@ -34,7 +36,12 @@ impl Core {
         let held = self.id();
         let entry =
             Held { number: held, election: election.clone(), term, fate: fate.clone(), watch };
-        self.sessions.get_mut(&number)?.held.push(entry);
+        let session = self.sessions.get_mut(&number)?;
+        #[cfg(feature = "failpoints")]
+        if canary::sings(ClientCanary::ReleasesEarly) {
+            session.release(election, term);
+        }
+        session.held.push(entry);
         Some((held, fate))
     }
 
