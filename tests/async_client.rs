@@ -151,13 +151,21 @@ async fn a_killed_connection_costs_an_exclusive_leader_nothing() {
 async fn a_stopped_server_is_out_of_reach_and_nothing_is_lost() {
     let server = Server::start("");
     let proxy = Proxy::before(server.address());
-    let patience = Duration::from_millis(300);
-    let options = Options { ttl: LONG, patience, ..Options::default() };
-    let session = Session::open(&proxy.address().parse().unwrap(), options).await.unwrap();
+    // How long a server may take to greet; on a busy machine the first one may take longer.
+    let greets_within = Duration::from_millis(300);
+    let connection = Connection::to(&proxy.address().parse().unwrap(), greets_within).unwrap();
+    let options = Options { ttl: LONG, patience: PATIENCE, ..Options::default() };
+    let mut opened = None;
+    eventually("it is open", async || {
+        opened = connection.session(options.clone()).await.ok();
+        opened.is_some()
+    })
+    .await;
+    let session = opened.unwrap();
     let leads = session.election("jobs").lead("a").await.unwrap();
     server.process.stop();
-    let asked = session.election("jobs").enter("a", &EnterOptions::default()).await;
-    assert!(matches!(asked, Err(ClientError::TimedOut { .. })), "{asked:?}");
+    let election = session.election("jobs");
+    let asks = tokio::spawn(async move { election.enter("other", &EnterOptions::default()).await });
     // A new connection is taken by the system, and greeted by nobody.
     proxy.cut();
     eventually("it says so", async || {
@@ -165,10 +173,11 @@ async fn a_stopped_server_is_out_of_reach_and_nothing_is_lost() {
     })
     .await;
     assert!(leads.is_valid() && !session.is_lost(), "{leads:?}");
-    assert!(!session.is_connected());
+    assert!(!session.is_connected() && !asks.is_finished());
     server.process.go_on();
-    eventually("it goes on by itself", async || session.is_connected()).await;
-    assert!(leads.is_valid() && session.connection().trouble().is_none());
+    // It goes on by itself.
+    let (state, entered) = soon(asks).await.unwrap().unwrap();
+    assert!(leads.is_valid() && entered && state.term == 1, "{state:?}");
     assert_eq!(server.client().term("jobs").unwrap().number, 1);
     leads.resign().await.unwrap();
 }
