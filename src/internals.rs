@@ -17,6 +17,10 @@ pub use self::platter::{
     KeptFacts, Ledger, Platter, RecordKey, StorageBackend, UnitFacts, claim_format, create_store,
     open_on, read_store,
 };
+#[cfg(all(feature = "client", feature = "failpoints"))]
+pub use crate::client::canary::{ClientCanary, plant_in_client};
+#[cfg(feature = "client")]
+pub use crate::client::loose::LooseClient;
 #[cfg(feature = "server")]
 pub use crate::server::LooseConnection;
 #[cfg(feature = "failpoints")]

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::election::{ELECTIONS, ElectionStates, observe};
+use super::election::ELECTIONS;
+use super::observe::{ElectionStates, observe};
 use super::view::{Check, Description, Reign, SessionView, Summary};
 use super::{Client, ClientError, ElectionState, session};
 use crate::wire::message::Message;
@@ -11,7 +12,7 @@ use crate::wire::tenure_v1::{sessions, storage};
 
 pub(super) const SESSIONS: &str = "tenure.v1.Sessions";
 /// Lines of one page.
-const PAGE: u32 = 1_000;
+pub(super) const PAGE: u32 = 1_000;
 const STORAGE: &str = "tenure.v1.Storage";
 
 /// A change by hand.
@@ -25,6 +26,17 @@ pub enum Change {
     Demote,
     /// Removes it, whoever holds it.
     Evict,
+}
+
+impl Change {
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Change::Anoint => "Anoint",
+            Change::Promote => "Promote",
+            Change::Demote => "Demote",
+            Change::Evict => "Evict",
+        }
+    }
 }
 
 impl Client {
@@ -50,12 +62,6 @@ impl Client {
         expected_term: Option<u64>,
         reason: &str,
     ) -> Result<ElectionState, ClientError> {
-        let method = match change {
-            Change::Anoint => "Anoint",
-            Change::Promote => "Promote",
-            Change::Demote => "Demote",
-            Change::Evict => "Evict",
-        };
         let request = wire::ChangeRequest {
             session: 0,
             election: election.into(),
@@ -63,7 +69,7 @@ impl Client {
             expected_term,
             reason: reason.into(),
         };
-        let reply: wire::ChangeResponse = self.ask(ELECTIONS, method, &request)?;
+        let reply: wire::ChangeResponse = self.ask(ELECTIONS, change.method(), &request)?;
         Ok(reply.state.unwrap_or_default().into())
     }
 

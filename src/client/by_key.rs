@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::admin::SESSIONS;
+use super::core::micros;
 use super::election::ELECTIONS;
-use super::session::micros;
 use super::{Client, ClientError, ElectionState};
 use crate::id::SessionKey;
 use crate::wire::tenure_v1::elections as wire;

@@ -2,16 +2,14 @@
 //! waits for it.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::io::{self, BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use super::socket::Socket;
 use super::{Address, ClientError};
-use crate::silence;
 use crate::wire::envelope::{Request, Response, put_request};
 use crate::wire::frame::{HEADER_LEN, Header, flag, kind};
 
@@ -43,9 +41,6 @@ struct Waiting {
     /// Set once the reader has ended: nobody will ever be answered again.
     lost: Option<String>,
 }
-
-/// How long the server's host may fall silent before its connection counts as lost: as the server has it.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of a frame's body at most, as the protocol has it.
 const FRAME_BYTES: u32 = 4 << 20;
@@ -84,11 +79,6 @@ impl Connection {
             Some(reply) => reply,
             None => Err(ClientError::Protocol("no answer".into())),
         }
-    }
-
-    /// What to say of this connection when it is lost for this reason.
-    pub(super) fn lost(&self, why: &str) -> ClientError {
-        self.shared.lost(why.to_owned())
     }
 
     /// One request, any number of answers.
@@ -280,57 +270,6 @@ fn answer(envelope: &[u8]) -> Result<Vec<u8>, ClientError> {
         None => Ok(response.payload.to_vec()),
         Some(status) => {
             Err(ClientError::Refused { code: status.code, message: status.message.to_owned() })
-        }
-    }
-}
-
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Socket {
-    fn connect(address: &Address, patience: Duration) -> io::Result<Self> {
-        match address {
-            Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
-            Address::Tcp(address) => {
-                let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-                for address in address.to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, patience) {
-                        Ok(socket) => {
-                            socket.set_nodelay(true)?;
-                            silence::limit(&socket, SILENCE)?;
-                            return Ok(Socket::Tcp(socket));
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
-            }
-        }
-    }
-
-    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Socket::Tcp(socket) => (&mut &*socket).write_all(bytes),
-            Socket::Unix(socket) => (&mut &*socket).write_all(bytes),
-        }
-    }
-
-    fn shut_down(&self) {
-        // It may be gone already, which is what is wanted.
-        let _gone = match self {
-            Socket::Tcp(socket) => socket.shutdown(Shutdown::Both),
-            Socket::Unix(socket) => socket.shutdown(Shutdown::Both),
-        };
-    }
-}
-
-impl Read for &Socket {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(socket) => (&mut &*socket).read(into),
-            Socket::Unix(socket) => (&mut &*socket).read(into),
         }
     }
 }

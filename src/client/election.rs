@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use super::connection::{Connection, Replies};
-use super::session::{self, Session};
-use super::{ClientError, ElectionState, Leadership, Lost};
+#[cfg(feature = "failpoints")]
+use super::canary::{self, ClientCanary};
+use super::core::Slot;
+use super::leadership::Waits;
+use super::session::Session;
+use super::wait::{block_on, block_while};
+use super::{ClientError, ElectionState, Leadership, Lost, Observation};
 use crate::error::Code;
 use crate::wire::message::Message;
 use crate::wire::tenure_v1::elections as wire;
@@ -75,6 +82,15 @@ impl Election {
         candidate: &str,
         options: &EnterOptions,
     ) -> Result<(ElectionState, bool), ClientError> {
+        block_on(self.enter_async(candidate, options))
+    }
+
+    /// As [`enter`](Self::enter).
+    pub(super) async fn enter_async(
+        &self,
+        candidate: &str,
+        options: &EnterOptions,
+    ) -> Result<(ElectionState, bool), ClientError> {
         let metadata =
             wire::Metadata { address: options.address.clone(), labels: options.labels.clone() };
         let request = wire::EnterRequest {
@@ -89,11 +105,8 @@ impl Election {
             },
             only_if_leads: options.only_if_leads,
         };
-        let patience = match options.on_conflict {
-            OnConflict::Wait => Duration::MAX,
-            _ => self.session.shared().patience(),
-        };
-        let reply: wire::EnterResponse = self.call("Enter", &request, patience)?;
+        let patience = (options.on_conflict != OnConflict::Wait).then(|| self.session.patience());
+        let reply: wire::EnterResponse = self.call("Enter", &request, patience).await?;
         Ok((reply.state.unwrap_or_default().into(), reply.entered))
     }
 
@@ -102,12 +115,20 @@ impl Election {
     /// # Errors
     /// Any [`ClientError`].
     pub fn withdraw(&self, candidate: &str) -> Result<ElectionState, ClientError> {
-        self.withdraw_from(candidate, None)
+        block_on(self.withdraw_async(candidate))
+    }
+
+    /// As [`withdraw`](Self::withdraw).
+    pub(super) async fn withdraw_async(
+        &self,
+        candidate: &str,
+    ) -> Result<ElectionState, ClientError> {
+        self.withdraw_from(candidate, None).await
     }
 
     /// Leaves if `term` is still the term; if it is not, there is nothing to resign from.
-    pub(super) fn resign(&self, candidate: &str, term: u64) -> Result<(), ClientError> {
-        match self.withdraw_from(candidate, Some(term)) {
+    pub(super) async fn resign(&self, candidate: &str, term: u64) -> Result<(), ClientError> {
+        match self.withdraw_from(candidate, Some(term)).await {
             Err(ClientError::Refused { code, .. }) if code == Code::FailedPrecondition.number() => {
                 Ok(())
             }
@@ -115,7 +136,7 @@ impl Election {
         }
     }
 
-    fn withdraw_from(
+    async fn withdraw_from(
         &self,
         candidate: &str,
         expected_term: Option<u64>,
@@ -127,8 +148,8 @@ impl Election {
             expected_term,
             reason: String::new(),
         };
-        let patience = self.session.shared().patience();
-        let reply: wire::ChangeResponse = self.call("Withdraw", &request, patience)?;
+        let patience = Some(self.session.patience());
+        let reply: wire::ChangeResponse = self.call("Withdraw", &request, patience).await?;
         Ok(reply.state.unwrap_or_default().into())
     }
 
@@ -139,7 +160,12 @@ impl Election {
     /// [`ClientError::SessionLost`]; [`ClientError::NotStanding`] if somebody removes the candidate while
     /// it waits; the server's refusals.
     pub fn lead(&self, candidate: &str) -> Result<Leadership, ClientError> {
-        self.lead_with(candidate, &EnterOptions::default(), || true)
+        block_on(self.lead_async(candidate))
+    }
+
+    /// As [`lead`](Self::lead). If the future is dropped, the candidate goes on standing.
+    pub(super) async fn lead_async(&self, candidate: &str) -> Result<Leadership, ClientError> {
+        self.lead_async_with(candidate, &EnterOptions::default()).await
     }
 
     /// As [`lead`](Self::lead), with options, for as long as `goes_on` says so, which is asked about ten
@@ -151,94 +177,150 @@ impl Election {
         &self,
         candidate: &str,
         options: &EnterOptions,
-        mut goes_on: impl FnMut() -> bool,
+        goes_on: impl FnMut() -> bool,
+    ) -> Result<Leadership, ClientError> {
+        let leads = self.lead_async_with(candidate, options);
+        block_while(leads, LOOK, goes_on).unwrap_or_else(|| {
+            Err(ClientError::TimedOut { what: format!("leading {}", self.name) })
+        })
+    }
+
+    /// As [`lead_with`](Self::lead_with), for as long as it takes.
+    pub(super) async fn lead_async_with(
+        &self,
+        candidate: &str,
+        options: &EnterOptions,
     ) -> Result<Leadership, ClientError> {
         loop {
-            self.enter(candidate, options)?;
-            let Some(link) = self.link()? else { continue };
-            match self.wait_on(&link, candidate, &mut goes_on) {
-                // Let go, and still ours: it has to be won again, for a successor may count on that.
-                Ok(term) if !self.session.shared().hold(&self.name, term) => {
-                    self.resign(candidate, term)?;
-                }
-                Ok(term) => return Ok(Leadership::new(self, candidate, term, link)),
-                // The caller's own time is up, which is nobody's fault.
-                Err(error) if error.is_timeout() => return Err(error),
-                Err(error) if error.is_connection_lost() => {
-                    self.session.shared().blame(&link, &error);
-                }
-                Err(error) => return Err(error),
+            let (_, entered) = self.enter_async(candidate, options).await?;
+            if !entered {
+                return Err(self.not_standing(candidate));
             }
-        }
-    }
-
-    /// Waits on one connection until `candidate` leads and may act: its term.
-    fn wait_on(
-        &self,
-        link: &Arc<Connection>,
-        candidate: &str,
-        goes_on: &mut impl FnMut() -> bool,
-    ) -> Result<u64, ClientError> {
-        let mut states = observe(link, &self.name, false)?;
-        loop {
-            if !goes_on() {
-                return Err(ClientError::TimedOut { what: format!("leading {}", self.name) });
-            }
-            let state = match states.next_within(LOOK) {
-                Some(Ok(state)) => state,
-                Some(Err(error)) if error.is_timeout() => continue,
-                Some(Err(error)) => return Err(error),
-                None => return Err(link.lost("the server ended the watch")),
+            let mut states = self.observe();
+            let term = loop {
+                match self.place(candidate, &self.next_state(&mut states).await?) {
+                    Place::Leads(term) => break term,
+                    Place::Waits => {}
+                    // Or it fell with its session, which is another thing.
+                    Place::Nowhere => return Err(self.sure_of(self.not_standing(candidate)).await),
+                }
             };
-            let id = self.session.id();
-            let leads = state
-                .leader
-                .as_ref()
-                .is_some_and(|leader| leader.name == candidate && leader.session == id);
-            let stands =
-                leads || state.candidates.iter().any(|it| it.name == candidate && it.session == id);
-            if !stands {
-                return Err(ClientError::NotStanding {
-                    election: self.name.as_ref().to_owned(),
-                    candidate: candidate.to_owned(),
-                });
+            if self.session.remaining().is_zero() {
+                // It stood still here: whether it still leads is known once the session is attached again.
+                continue;
             }
-            // Not counted down here: who has to let go may renew meanwhile. The server says when.
-            if leads && state.valid_after_micros == 0 {
-                return Ok(state.term);
+            if let Some(leads) = Leadership::hold(self, candidate, term) {
+                return Ok(leads);
             }
+            // Let go, and still ours: it has to be won again, for a successor may count on that.
+            self.resign(candidate, term).await?;
         }
     }
 
-    /// The connection of the session, waited for if there is none.
-    fn link(&self) -> Result<Option<Arc<Connection>>, ClientError> {
-        let next = self.session.shared().next_link(None, LOOK);
-        next.map_err(ClientError::SessionLost)
+    /// Leads if `candidate` leads already and may act, or nobody else stands; `None` if it would have to
+    /// wait. Then it stands only if it stood before.
+    ///
+    /// # Errors
+    /// As [`lead`](Self::lead).
+    pub fn try_lead(&self, candidate: &str) -> Result<Option<Leadership>, ClientError> {
+        block_on(self.try_lead_async(candidate))
+    }
+
+    /// As [`try_lead`](Self::try_lead).
+    pub(super) async fn try_lead_async(
+        &self,
+        candidate: &str,
+    ) -> Result<Option<Leadership>, ClientError> {
+        let options = EnterOptions { only_if_leads: true, ..EnterOptions::default() };
+        loop {
+            let (state, _) = self.enter_async(candidate, &options).await?;
+            let Place::Leads(term) = self.place(candidate, &state) else { return Ok(None) };
+            if let Some(leads) = Leadership::hold(self, candidate, term) {
+                return Ok(Some(leads));
+            }
+            self.resign(candidate, term).await?;
+        }
+    }
+
+    /// The present state, then the newest after each change, through every lost connection.
+    pub fn observe(&self) -> Observation {
+        self.session.connection().observe(&self.name)
+    }
+
+    async fn next_state(&self, states: &mut Observation) -> Result<ElectionState, ClientError> {
+        let mut lost = Waits::new(self.session.word().fate());
+        let next = poll_fn(|context| {
+            if let Poll::Ready(lost) = lost.poll(context) {
+                return Poll::Ready(Err(ClientError::SessionLost(lost)));
+            }
+            let ended = || Err(ClientError::Protocol("the observation ended".into()));
+            states.poll(context).map(|state| state.unwrap_or_else(ended))
+        });
+        next.await
+    }
+
+    fn place(&self, candidate: &str, state: &ElectionState) -> Place {
+        let id = self.session.id();
+        let waits = state.valid_after_micros > 0;
+        #[cfg(feature = "failpoints")]
+        let waits = waits && !canary::sings(ClientCanary::IgnoresValidAfter);
+        let is_mine = |it: &super::Candidate| it.name == candidate && it.session == id;
+        match &state.leader {
+            // Not counted down here: who has to let go may renew meanwhile. The server says when.
+            Some(leader) if is_mine(leader) && !waits => Place::Leads(state.term),
+            leader if leader.iter().chain(&state.candidates).any(is_mine) => Place::Waits,
+            _ => Place::Nowhere,
+        }
+    }
+
+    fn not_standing(&self, candidate: &str) -> ClientError {
+        ClientError::NotStanding {
+            election: self.name.as_ref().to_owned(),
+            candidate: candidate.to_owned(),
+        }
+    }
+
+    /// The error, or that the session is over if that is behind it.
+    async fn sure_of(&self, error: ClientError) -> ClientError {
+        let slot = Arc::new(Slot::default());
+        let (its, number) = (slot.clone(), self.session.number());
+        let patience = self.session.patience();
+        self.session
+            .connection()
+            .with(|core, now| core.doubt(now, number, Some(now + patience), its, error));
+        let answer = pin!(poll_fn(|context| slot.poll(context))).await;
+        match (self.session.lost(), answer) {
+            (Some(lost), _) => ClientError::SessionLost(lost),
+            (None, Err(error)) => error,
+            (None, Ok(_)) => ClientError::Protocol("a doubt was answered".into()),
+        }
     }
 
     /// A call that may be made again on another connection: each of them has its effect once.
-    fn call<Request: Message, Reply: Message>(
+    async fn call<Request: Message, Reply: Message>(
         &self,
-        method: &str,
+        method: &'static str,
         request: &Request,
-        patience: Duration,
+        patience: Option<Duration>,
     ) -> Result<Reply, ClientError> {
-        let shared = self.session.shared();
-        let mut former = None;
-        loop {
-            let waited = shared.next_link(former.as_ref(), shared.patience());
-            let Some(link) = waited.map_err(ClientError::SessionLost)? else {
-                return Err(ClientError::TimedOut { what: format!("{ELECTIONS}/{method}") });
-            };
-            match session::call(&link, ELECTIONS, method, request, patience) {
-                Err(error) if error.is_connection_lost() => {
-                    shared.blame(&link, &error);
-                    former = Some(link);
-                }
-                done => return done,
-            }
+        let connection = self.session.connection();
+        let until = patience.map(|patience| connection.clock().now() + patience);
+        let number = Some(self.session.number());
+        let asked = connection.ask(number, (ELECTIONS, method), request.encode(), (until, true));
+        let answer = asked.await;
+        match self.session.lost() {
+            Some(lost) if answer.is_err() => Err(ClientError::SessionLost(lost)),
+            _ => Ok(Reply::decode(&answer?)?),
         }
     }
+}
+
+/// Where a candidate stands.
+enum Place {
+    /// In this term, and may act.
+    Leads(u64),
+    Waits,
+    Nowhere,
 }
 
 impl fmt::Debug for Election {
@@ -249,44 +331,6 @@ impl fmt::Debug for Election {
 
 /// How long to rest at most before looking whether to go on.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// The states of an observed election, as they come: the present one first.
-#[derive(Debug)]
-pub struct ElectionStates {
-    replies: Replies,
-}
-
-pub(super) fn observe(
-    link: &Connection,
-    election: &str,
-    leader_only: bool,
-) -> Result<ElectionStates, ClientError> {
-    let request = wire::ObserveRequest { election: election.to_owned(), leader_only };
-    Ok(ElectionStates { replies: link.stream(ELECTIONS, "Observe", &request.encode())? })
-}
-
-impl ElectionStates {
-    /// The next state, [`ClientError::TimedOut`] if none comes within `patience`, or `None` when the server
-    /// has ended the stream.
-    pub fn next_within(
-        &mut self,
-        patience: Duration,
-    ) -> Option<Result<ElectionState, ClientError>> {
-        self.replies.next_within(patience).map(decoded)
-    }
-}
-
-impl Iterator for ElectionStates {
-    type Item = Result<ElectionState, ClientError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.replies.next().map(decoded)
-    }
-}
-
-fn decoded(reply: Result<Vec<u8>, ClientError>) -> Result<ElectionState, ClientError> {
-    Ok(wire::State::decode(&reply?)?.into())
-}
 
 impl From<Lost> for ClientError {
     fn from(lost: Lost) -> Self {

@@ -1,16 +1,16 @@
 //! Proof of a term, for as long as it holds, on this side of a network.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crossbeam::atomic::AtomicCell;
-
-use super::connection::Connection;
-use super::election::{Election, observe};
-use super::session::{Session, Shared};
-use super::{ClientError, ElectionState};
+use super::ClientError;
+use super::core::Fate;
+use super::election::Election;
+use super::session::Session;
+use super::wait::{block_on, block_until};
 use crate::elector::{Elector, Leads};
 
 /// Why a leadership has ended.
@@ -51,60 +51,42 @@ pub struct Leadership {
     candidate: Arc<str>,
     term: u64,
     fate: Arc<Fate>,
+    /// What the core knows this proof by.
+    held: u64,
 }
 
-/// What became of a leadership; written once, by whoever notices first.
-#[derive(Default)]
-struct Fate {
-    is_over: AtomicCell<bool>,
-    lost: Mutex<Option<Lost>>,
-    told: Condvar,
+/// Somebody who waits for an end.
+pub(super) struct Waits<'a> {
+    fate: &'a Fate,
+    me: Option<u64>,
 }
 
-impl Fate {
-    fn end(&self, lost: Lost) {
-        let mut why = self.why();
-        if why.is_none() {
-            *why = Some(lost);
-            self.is_over.store(true);
-            self.told.notify_all();
-        }
+impl<'a> Waits<'a> {
+    pub(super) fn new(fate: &'a Fate) -> Self {
+        Self { fate, me: None }
     }
 
-    fn why(&self) -> MutexGuard<'_, Option<Lost>> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Lost> {
+        self.fate.poll(&mut self.me, context)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.fate.forget(self.me);
     }
 }
 
 impl Leadership {
-    pub(super) fn new(
-        election: &Election,
-        candidate: &str,
-        term: u64,
-        link: Arc<Connection>,
-    ) -> Self {
-        let leads = Self {
-            session: election.session().clone(),
-            election: election.shared_name(),
-            candidate: candidate.into(),
-            term,
-            fate: Arc::default(),
-        };
-        let watch = Watch {
-            session: leads.session.shared().clone(),
-            election: leads.election.clone(),
-            candidate: leads.candidate.clone(),
-            term,
-            fate: leads.fate.clone(),
-        };
-        let spawned = thread::Builder::new()
-            .name("tenure-leadership".into())
-            .spawn(move || watch.until_lost(link));
-        if let Err(error) = spawned {
-            // Nobody would notice its end.
-            leads.fate.end(Lost::Session { why: format!("no thread can watch it: {error}") });
-        }
-        leads
+    /// `None` if this term has been let go, or the session is over.
+    pub(super) fn hold(election: &Election, candidate: &str, term: u64) -> Option<Self> {
+        let session = election.session().clone();
+        let name = election.shared_name();
+        let number = session.number();
+        let (held, fate) = session
+            .connection()
+            .with(|core, now| core.hold(now, number, (&name, candidate), term))?;
+        Some(Self { session, election: name, candidate: candidate.into(), term, fate, held })
     }
 
     /// The term: the fencing token to act with.
@@ -135,13 +117,14 @@ impl Leadership {
     /// How long it holds unless the session is renewed; nothing if it is lost. Counted from when the last
     /// renewal was sent, less a margin.
     pub fn remaining(&self) -> Duration {
-        if self.fate.is_over.load() {
+        // First the deadline: whoever extends it has ended before what ran out.
+        let left = self.session.remaining();
+        if self.fate.is_over() {
             return Duration::ZERO;
         }
-        let left = self.session.remaining();
         if left.is_zero() {
             // Lost for good, also if the session turns out to live.
-            self.fate.end(Lost::Late);
+            self.fate.run_out();
         }
         left
     }
@@ -154,27 +137,19 @@ impl Leadership {
     /// Why it no longer holds, or `None` while it does.
     pub fn lost(&self) -> Option<Lost> {
         let _noticed = self.remaining();
-        self.fate.why().clone()
+        self.fate.lost()
     }
 
     /// Waits until it is lost, no longer than `patience`.
     pub fn wait_lost(&self, patience: Duration) -> Option<Lost> {
-        let clock = &self.session.shared().clock;
-        let end = clock.now() + patience;
-        loop {
-            let now = clock.now();
-            let wake = end.min(now + self.remaining());
-            if let Some(lost) = self.lost() {
-                return Some(lost);
-            }
-            if now >= end {
-                return None;
-            }
-            let why = self.fate.why();
-            if why.is_none() {
-                drop(self.fate.told.wait_timeout(why, wake - now));
-            }
-        }
+        let clock = self.session.connection().clock();
+        block_until(self.lost_async(), clock, clock.now() + patience).or_else(|| self.lost())
+    }
+
+    /// Ends when it is lost: why.
+    pub(super) fn lost_async(&self) -> impl Future<Output = Lost> + Send {
+        let mut waits = Waits::new(&self.fate);
+        poll_fn(move |context| waits.poll(context))
     }
 
     /// Gives up the place, if it is still this term's. A resignation can't end a later leadership.
@@ -182,8 +157,27 @@ impl Leadership {
     /// # Errors
     /// Any [`ClientError`]; if the server can't be reached, the place is lost with the session.
     pub fn resign(self) -> Result<(), ClientError> {
-        self.fate.end(Lost::TermEnded { present: self.term });
-        self.session.election(&self.election).resign(&self.candidate, self.term)
+        block_on(self.resign_async())
+    }
+
+    /// As [`resign`](Self::resign).
+    pub(super) async fn resign_async(self) -> Result<(), ClientError> {
+        self.give_up().await
+    }
+
+    /// As [`resign`](Self::resign), where others may hold the proof still.
+    pub(super) async fn give_up(&self) -> Result<(), ClientError> {
+        self.end(Lost::TermEnded { present: self.term });
+        self.session.election(&self.election).resign(&self.candidate, self.term).await
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn end(&self, lost: Lost) {
+        self.fate.end(lost).into_iter().for_each(std::task::Waker::wake);
     }
 }
 
@@ -214,9 +208,10 @@ impl Elector for Session {
 
 impl Drop for Leadership {
     fn drop(&mut self) {
-        self.fate.end(Lost::TermEnded { present: self.term });
+        self.end(Lost::TermEnded { present: self.term });
         // Nobody acts on it any more: a successor need not wait until the deadline.
-        self.session.shared().release(&self.election, self.term);
+        let (number, held) = (self.session.number(), self.held);
+        self.session.connection().with(|core, now| core.let_go(now, number, held));
     }
 }
 
@@ -230,74 +225,3 @@ impl fmt::Debug for Leadership {
         }
     }
 }
-
-/// Follows the election of one leadership, to know at once when its term ends.
-struct Watch {
-    session: Arc<Shared>,
-    election: Arc<str>,
-    candidate: Arc<str>,
-    term: u64,
-    fate: Arc<Fate>,
-}
-
-impl Watch {
-    fn until_lost(&self, link: Arc<Connection>) {
-        let mut link = Some(link);
-        while !self.fate.is_over.load() {
-            let former = link.take();
-            if let Some(former) = &former {
-                self.follow(former);
-            }
-            if self.fate.is_over.load() {
-                return;
-            }
-            match self.session.next_link(former.as_ref(), LOOK) {
-                Ok(next) => link = next.or(former.filter(|_| false)),
-                Err(lost) => self.fate.end(lost),
-            }
-            if self.session.remaining().is_zero() {
-                self.fate.end(Lost::Late);
-            }
-        }
-    }
-
-    /// Follows on one connection for as long as that lasts.
-    fn follow(&self, link: &Arc<Connection>) {
-        let mut states = match observe(link, &self.election, true) {
-            Ok(states) => states,
-            Err(error) => return self.session.blame(link, &error),
-        };
-        while !self.fate.is_over.load() {
-            match states.next_within(LOOK) {
-                Some(Ok(state)) => self.look_at(&state),
-                Some(Err(error)) if error.is_timeout() => {
-                    // The other way to learn it, should this one be stuck.
-                    if self.session.was_taken(&self.election, self.term) {
-                        self.fate.end(Lost::TermEnded { present: self.term + 1 });
-                    }
-                }
-                Some(Err(error)) => {
-                    self.session.blame(link, &error);
-                    break;
-                }
-                // The server drains. Its connection will be next.
-                None => break,
-            }
-        }
-        if self.session.is_fast() && !self.fate.is_over.load() {
-            self.fate.end(Lost::Disconnected);
-        }
-    }
-
-    fn look_at(&self, state: &ElectionState) {
-        let leads = state.leader.as_ref().is_some_and(|leader| {
-            leader.name == *self.candidate && leader.session == self.session.id()
-        });
-        if !leads || state.term != self.term {
-            self.fate.end(Lost::TermEnded { present: state.term });
-        }
-    }
-}
-
-/// How often a watch looks whether anybody still wants to know.
-const LOOK: Duration = Duration::from_millis(100);

@@ -1,4 +1,5 @@
-//! A client of a Tenure server, over TCP or a Unix socket. Blocking, without a runtime.
+//! A client of a Tenure server, over TCP or a Unix socket. Blocking, without a runtime; the same for those
+//! who await is in `client::aio` (feature `tokio`).
 //!
 //! - [`Session`] is for those who lead: it keeps itself alive across lost connections, and hands out
 //!   [`Leadership`], proof of a term with a deadline.
@@ -7,13 +8,25 @@
 
 mod address;
 mod admin;
+#[cfg(feature = "tokio")]
+pub mod aio;
 mod by_key;
+#[cfg(feature = "failpoints")]
+pub(crate) mod canary;
 mod connection;
 mod contend;
+mod core;
 mod election;
 mod leadership;
+mod link;
+#[cfg(feature = "internals")]
+pub(crate) mod loose;
+mod observe;
 mod session;
+mod socket;
+mod thread;
 mod view;
+mod wait;
 
 use std::fmt;
 use std::io;
@@ -24,14 +37,16 @@ pub use self::address::Address;
 pub use self::admin::Change as ChangeByHand;
 pub use self::by_key::Held;
 pub use self::contend::{Contender, LatchListener, LeaderLatch, Work, candidate_id};
-pub use self::election::{Election, ElectionStates, EnterOptions, OnConflict};
+pub use self::election::{Election, EnterOptions, OnConflict};
 pub use self::leadership::{Leadership, Lost};
+pub use self::link::Connection;
+pub use self::observe::{ElectionStates, Observation};
 pub use self::session::{OnDisconnect, Options, Session};
 pub use self::view::{
     Candidate, Change, Check, Description, ElectionState, Reign, SessionView, Summary, Verdict,
 };
 
-use self::connection::{Connection, Replies};
+use self::connection::Replies;
 use crate::error::{Code, Error};
 use crate::wire::Malformed;
 use crate::wire::election_v1::{CandidateRequest, NamedRequest, TermMessage};
@@ -155,7 +170,7 @@ impl TermView {
 /// A connection to a server. Clones share it, and calls from several threads run at the same time.
 #[derive(Clone)]
 pub struct Client {
-    connection: Arc<Connection>,
+    connection: Arc<connection::Connection>,
     /// How long an answer may take.
     patience: Duration,
 }
@@ -167,7 +182,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unreachable`].
     pub fn connect(address: &Address, patience: Duration) -> Result<Self, ClientError> {
-        let connection = Connection::open(address, patience)
+        let connection = connection::Connection::open(address, patience)
             .map_err(|why| ClientError::Unreachable { address: address.clone(), why })?;
         Ok(Self { connection: Arc::new(connection), patience: Duration::from_secs(10) })
     }
