@@ -34,7 +34,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["log"]),
     ("testkit", &["engine"]),
     // the fuzzer's and the benches' door opens on everything
-    ("internals", &["client", "election", "engine", "log", "server", "service", "shard", "wheel", "wire"]),
+    (
+        "internals",
+        &["client", "election", "engine", "log", "server", "service", "shard", "wheel", "wire"],
+    ),
 ];
 
 const GROUND: &[&str] =

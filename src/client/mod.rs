@@ -10,13 +10,16 @@ mod address;
 mod admin;
 #[cfg(feature = "tokio")]
 pub mod aio;
+mod asked;
 mod by_key;
 #[cfg(feature = "failpoints")]
+#[allow(unreachable_pub, reason = "`internals` hands it on, where there is one")]
 pub(crate) mod canary;
 mod connection;
 mod contend;
 mod core;
 mod election;
+mod lead;
 mod leadership;
 mod link;
 #[cfg(feature = "internals")]

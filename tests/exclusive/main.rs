@@ -45,7 +45,7 @@ fn no_term_is_held_by_two() {
 
 /// `cargo test --release --test exclusive -- --ignored --nocapture`; the settings above hold here too.
 #[test]
-#[ignore = "hours of work: 100 seeds of 1,000,000 steps, in release"]
+#[ignore = "about ten minutes in release: 100 seeds of 1,000,000 steps"]
 fn the_long_run() {
     let grants = play(100, 1_000_000, false);
     println!("{grants} leaderships");
