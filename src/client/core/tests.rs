@@ -60,12 +60,15 @@ fn what_comes_late_from_a_former_connection_is_not_listened_to() {
     let (beat, _) = peer.asked("KeepAlive");
     let former = peer.epoch;
     peer.cut();
+    peer.reconnect();
+    peer.pass(1_000);
+    assert_eq!(peer.asked("KeepAlive").0, beat, "numbers begin anew");
     let mut bytes = Vec::new();
     crate::wire::envelope::put_status(&mut bytes, beat, 9, "session ended: never mind");
     let now = peer.now();
     peer.core.received(now, former, &bytes);
     peer.core.cut(now, former, "again");
-    peer.reconnect();
+    peer.reply(beat, &wire::KeepAliveResponse::default());
     assert_eq!(opened.word.lost(), None);
     assert!(peer.core.is_attached(opened.number));
 }

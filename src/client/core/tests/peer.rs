@@ -55,6 +55,11 @@ impl Peer {
         self.core.tick(self.now());
     }
 
+    pub(super) fn pass_until(&mut self, then: Moment) {
+        self.clock.advance(then - self.now());
+        self.core.tick(self.now());
+    }
+
     /// How long until it wants to dial again.
     pub(super) fn until_dial(&self) -> Duration {
         assert_eq!(self.core.epoch(), None, "it is down");

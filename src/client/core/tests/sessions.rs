@@ -28,15 +28,18 @@ fn the_deadline_is_counted_from_when_it_was_sent() {
 fn it_is_renewed_three_times_in_each_ttl() {
     let mut peer = Peer::new();
     let opened = peer.open(TTL, false);
+    let mut sent = peer.now();
     for _ in 0..3 {
-        assert_eq!(peer.core.next_wake(), Some(peer.now() + TTL / 3));
-        peer.pass(999);
+        assert_eq!(peer.core.next_wake(), Some(sent + TTL / 3));
+        peer.pass_until(sent + (TTL / 3 - Duration::from_nanos(1)));
         peer.asked_nothing();
-        peer.pass(1);
+        peer.pass_until(sent + TTL / 3);
         let (beat, raw) = peer.asked("KeepAlive");
         assert_eq!(wire::KeepAliveRequest::decode(&raw).unwrap().session, 7);
+        sent = peer.now();
+        peer.pass(10);
         peer.reply(beat, &wire::KeepAliveResponse::default());
-        assert_eq!(opened.word.remaining(), TTL - margin(TTL));
+        assert_eq!(opened.word.deadline(), sent + (TTL - margin(TTL)));
     }
 }
 
@@ -70,6 +73,21 @@ fn c8_a_silent_connection_is_given_up_after_a_third_of_the_ttl() {
     assert!(!peer.core.is_up());
     assert!(peer.core.trouble().unwrap().contains("does not answer"));
     assert_eq!(opened.word.lost(), None);
+}
+
+/// Giving a connection up would end a fast session, so that is not done while it may live.
+#[test]
+fn c8_a_silent_connection_of_a_fast_session_is_waited_for() {
+    let mut peer = Peer::new();
+    let opened = peer.open(TTL, true);
+    let (_held, fate, _) = peer.hold(&opened, 1).unwrap();
+    let deadline = opened.word.deadline();
+    peer.pass(1_000);
+    peer.asked("KeepAlive");
+    peer.pass(1_500);
+    assert!(peer.core.is_up() && !fate.is_over());
+    peer.pass_until(deadline);
+    assert_eq!((fate.lost(), peer.core.is_up()), (Some(Lost::Late), false));
 }
 
 /// T4: what has run out stays so, also where the session turns out to live.
