@@ -1,5 +1,6 @@
 //! What an engine keeps beside its elections: explicit sessions, and numbers that are not given twice.
 
+use std::io;
 use std::sync::Arc;
 
 use crossbeam::atomic::AtomicCell;
@@ -120,8 +121,13 @@ impl Engine {
     /// # Errors
     /// Those of `to`; or one around an [`Error`].
     #[cfg(feature = "durable")]
-    pub fn backup(&self, mut to: impl std::io::Write) -> std::io::Result<()> {
-        self.log().backup(&mut to)
+    pub fn backup(&self, mut to: impl io::Write) -> io::Result<()> {
+        self.back_up_to(&mut to)
+    }
+
+    /// Fails where nothing is kept.
+    pub(crate) fn back_up_to(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        self.log().backup(to)
     }
 
     /// Whether anything is kept beyond the process.

@@ -51,7 +51,7 @@ impl Backup {
         let (engine, sink) = (engine.clone(), sink.clone());
         let copy = move || {
             let mut pieces = Pieces { piece: Vec::new(), sender, sink: sink.clone(), ticket };
-            let failed = engine.backup(&mut pieces).err().map(error_in);
+            let failed = engine.back_up_to(&mut pieces).err().map(error_in);
             if let Some(error) = failed {
                 // Nobody listens any more, or is told now.
                 let _gone = pieces.sender.send(Err(error));
