@@ -189,6 +189,63 @@ fn a_session_has_its_whole_ttl_from_the_start_on() {
     assert_eq!(engine.term("e").unwrap().leader(), None);
 }
 
+/// Somebody else ends the leader's session: its holder may not know, also not after a restart. One that
+/// expired is over, and nobody waits for it again.
+#[test]
+fn after_a_restart_only_those_are_waited_for_who_may_still_act() {
+    let folder = folder();
+    let clock = Clock::manual();
+    let builder = || builder(&folder).clock(clock.clone()).manual_timers();
+    let ttl = Duration::from_secs(10);
+    let engine = builder().open().unwrap();
+    let (next, _) = engine.open_session(explicit(LONG)).unwrap();
+    for name in ["removed", "expired"] {
+        let (leader, _) = engine.open_session(explicit(ttl)).unwrap();
+        let election = engine.election(name).unwrap();
+        election.enter(&leader, "leader").unwrap();
+        election.enter(&next, "next").unwrap();
+        match name {
+            "removed" => engine.end_session(leader.id()).unwrap(),
+            _ => drop(election.anoint("next").unwrap()),
+        }
+        assert_eq!(election.valid_after(), ttl, "{name}");
+        if name == "expired" {
+            clock.advance(ttl + Duration::from_secs(1));
+            engine.tick(clock.now());
+            engine.open_session(explicit(LONG)).unwrap();
+        } else {
+            let crashed = tempfile::tempdir().unwrap();
+            let store = folder.path().join("data/store.redb");
+            fs::copy(store, crashed.path().join("store.redb")).unwrap();
+            let again = Engine::builder().data_dir(crashed.path()).clock(clock.clone());
+            let again = again.manual_timers().open().unwrap();
+            assert_eq!(again.term(name).unwrap().leader(), Some("next"));
+            assert_eq!(again.election(name).unwrap().valid_after(), ttl);
+        }
+    }
+    drop((engine, next));
+    let engine = builder().open().unwrap();
+    assert_eq!(engine.election("expired").unwrap().valid_after(), Duration::ZERO);
+}
+
+/// What waits shares a commit, and a change alone has one.
+#[test]
+fn commits_are_counted() {
+    let folder = folder();
+    let engine = builder(&folder).open().unwrap();
+    let (session, _) = engine.open_session(explicit(LONG)).unwrap();
+    let election = engine.election("e").unwrap();
+    for _ in 0..10 {
+        let before = engine.commits();
+        election.enter(&session, "a").unwrap();
+        assert_eq!(engine.commits(), before + 1);
+        election.enter(&session, "a").unwrap();
+        assert_eq!(engine.commits(), before + 1, "what changes nothing needs no commit");
+        election.withdraw(&session, "a").unwrap();
+    }
+    assert_eq!(engine.check_storage(), Ok(()));
+}
+
 #[test]
 fn tags_of_a_created_election_come_back() {
     let folder = folder();

@@ -130,6 +130,14 @@ impl Engine {
         self.log().backup(to)
     }
 
+    /// Whether all that may be asked can be kept: what a readiness probe asks.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`] while the disk is full; [`Error::Storage`] once nothing can be kept any more.
+    pub fn check_storage(&self) -> Result<(), Error> {
+        self.log().admit(true)
+    }
+
     /// Whether anything is kept beyond the process.
     pub fn is_durable(&self) -> bool {
         self.log().is_durable()

@@ -152,8 +152,12 @@ impl Engine {
     /// Tells the shards that a session has ended: called once for each, by whoever ended it.
     pub(super) fn tell_ended(&self, record: &Arc<Record>, mut shards: u64) {
         self.inner.sessions.remove(record);
-        if record.digest.is_some() {
-            // Ahead of its candidates' leaving: whoever finds it gone after a restart lets them leave.
+        // Ahead of its candidates' leaving: whoever finds it gone after a restart lets them leave. Not so
+        // where somebody else ends it: then they leave first, and with them it is kept that its holder may
+        // not know yet.
+        let is_kept = record.digest.is_some();
+        let may_act = record.member.lease.ended() == Some(Ending::Ended);
+        if is_kept && !may_act {
             self.keep(What::Ended(record.id()));
         }
         self.inner.timers.forget(self, record);
@@ -164,6 +168,9 @@ impl Engine {
             let reply = Reply::new(ReplyTo::Nobody, shard);
             let work = Work::SessionEnded(record.id());
             self.inner.shards[shard].submit(Command { work, reply });
+        }
+        if is_kept && may_act {
+            self.keep(What::Ended(record.id()));
         }
         record.tell_followers();
     }

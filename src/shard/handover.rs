@@ -66,6 +66,11 @@ impl Handover {
         waits.max().unwrap_or_default()
     }
 
+    /// Whether this session is among those who are waited for.
+    pub(super) fn names(&self, session: SessionId) -> bool {
+        self.formers.iter().any(|it| it.member.holder.session == session && !it.has_let_go.load())
+    }
+
     /// Those who may still act, as a log keeps them.
     pub(super) fn kept(&self, now: Moment) -> Vec<log::Former> {
         let kept = |former: &Arc<Former>| log::Former {

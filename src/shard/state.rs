@@ -112,11 +112,7 @@ impl State {
                 None
             }
             Work::LetGo { cell } => {
-                if rules.log.is_durable() {
-                    // So that nobody waits for that again after a restart.
-                    let formers = self.formers(&cell, rules);
-                    self.turn.publish(&cell, cell.newest(), formers);
-                }
+                self.keep_again(&cell, rules);
                 if let Some(followers) = self.followers.get(&ByPlace(cell)) {
                     self.turn.wake(followers.iter());
                 }
@@ -131,11 +127,24 @@ impl State {
                 None
             }
             Work::SessionEnded(session) => {
+                let names = |(_, handover): &(_, &Arc<Handover>)| handover.names(session);
+                let places = self.handovers.iter().filter(names).map(|(place, _)| place.0.clone());
+                for cell in places.collect::<Vec<_>>() {
+                    self.keep_again(&cell, rules);
+                }
                 let stands = self.standing.remove(&session)?;
                 let end = SessionEnd::of(stands.member);
                 self.leave(session, end, stands.places.into_iter().collect(), reply, rules)
             }
             Work::Leave { session, end, places } => self.leave(session, end, places, reply, rules),
+        }
+    }
+
+    /// Somebody need not be waited for any more: nobody is to wait for them again after a restart.
+    fn keep_again(&mut self, cell: &Arc<Cell>, rules: &Rules) {
+        if rules.log.is_durable() {
+            let formers = self.formers(cell, rules);
+            self.turn.publish(cell, cell.newest(), formers);
         }
     }
 
