@@ -1,6 +1,6 @@
 //! GetTerm over loopback beside a bare mio echo of the same bytes, in one run, round by round.
 //!
-//! `cargo bench --bench loopback` prints a table: requests a second or p50, of both, and the median
+//! `cargo bench --bench loopback [-- --durable]` prints a table: requests a second or p50, of both, and the median
 //! of the rounds' ratios. The echo does what no server can go without: it reads, and writes an answer
 //! of the same length for each request. Client and server are one thread each, pinned as the table
 //! says, with the client the same for both.
@@ -96,13 +96,19 @@ struct Pair {
     tenure: SocketAddr,
     stop: Arc<AtomicBool>,
     _server: Server,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Pair {
     fn start(core: usize) -> Self {
         pin(core); // threads inherit it
         let stop = Arc::new(AtomicBool::new(false));
-        let engine = Engine::builder().open().unwrap();
+        let mut engine = Engine::builder();
+        let folder = kept().then(|| tempfile::tempdir().unwrap());
+        if let Some(folder) = &folder {
+            engine = engine.data_dir(folder.path());
+        }
+        let engine = engine.open().unwrap();
         let session = engine.session().unwrap();
         engine.election(ELECTION).unwrap().enter(&session, "node-a").unwrap();
         std::mem::forget(session);
@@ -112,8 +118,13 @@ impl Pair {
             .spawn()
             .unwrap();
         let tenure = server.addresses()[0].parse().unwrap();
-        Self { echo: echo(stop.clone()), tenure, stop, _server: server }
+        Self { echo: echo(stop.clone()), tenure, stop, _server: server, _folder: folder }
     }
+}
+
+/// Whether the server is to keep what it tells on disk.
+fn kept() -> bool {
+    std::env::args().any(|arg| arg == "--durable")
 }
 
 impl Drop for Pair {
