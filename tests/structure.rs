@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sync", &[]),
     ("elector", &[]),
     ("transcript", &[]),
+    ("random", &["error"]),
     ("bell", &[]),
     // pure
     ("election", &[]),
@@ -40,8 +41,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-const GROUND: &[&str] =
-    &["id", "error", "limits", "silence", "clock", "sync", "elector", "transcript", "bell"];
+const GROUND: &[&str] = &[
+    "id",
+    "error",
+    "limits",
+    "silence",
+    "clock",
+    "sync",
+    "elector",
+    "transcript",
+    "bell",
+    "random",
+];
 
 /// The files that may name an atomic ordering; each opens with why it is right.
 const ORDERINGS: &[&str] =

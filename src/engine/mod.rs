@@ -44,9 +44,10 @@ use self::timers::Timers;
 use crate::clock::{Clock, Moment};
 use crate::election::Term;
 use crate::error::Error;
-use crate::id::{SessionKind, random_hex};
+use crate::id::SessionKind;
 use crate::limits::{self, Limits};
 use crate::log::{Log, MemoryLog};
+use crate::random::random_hex;
 use crate::shard::{Rules, Shard};
 
 /// Elections in this process. Cloning is cheap and gives the same engine.

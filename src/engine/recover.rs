@@ -12,7 +12,7 @@ use super::keeping::What;
 use super::record::Record;
 use super::{Engine, EngineBuilder};
 use crate::error::Error;
-use crate::id::{Holder, SessionId, random_hex};
+use crate::id::{Holder, SessionId};
 use crate::lease::{Ending, Lease};
 use crate::limits::{Limits, TERM_BOUND};
 use crate::log::durable::folder::Folder;
@@ -20,6 +20,7 @@ use crate::log::durable::place::Place;
 use crate::log::durable::store::{KeptElection, Store};
 use crate::log::durable::{DurableLog, OnFailure};
 use crate::log::{Former, KeptSession, Log};
+use crate::random::random_hex;
 use crate::shard::{Command, Member, Reply, ReplyTo, Restored, Work};
 
 /// Where an engine keeps what it knows.

@@ -11,10 +11,11 @@ use super::keeping::What;
 use super::record::{Record, SessionInfo};
 use crate::clock::Moment;
 use crate::error::{EndReason, Error};
-use crate::id::{Holder, SessionId, SessionKey, SessionKind, checked_note, random};
+use crate::id::{Holder, SessionId, SessionKey, SessionKind, checked_note};
 use crate::lease::{Ending, Lease};
 use crate::limits::{LOST_AT_A_TIME, OWNER_BYTES};
 use crate::log::LatchMark;
+use crate::random::random;
 use crate::shard::{Cell, Member, ReplyTo, Sink, Slot, Ticket};
 
 /// What a closed connection means to a session with a deadline.

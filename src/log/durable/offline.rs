@@ -117,7 +117,7 @@ pub(crate) fn restore(from: impl Read, path: &Path) -> Result<Restored, Error> {
         let why = "it holds a server's data already; restore into a new directory".into();
         return Err(Error::Storage { path: path.to_owned(), why });
     }
-    let server_id = crate::id::random_hex()?;
+    let server_id = crate::random::random_hex()?;
     let mut restored = None;
     let made = folder.begin(&server_id, |store| {
         restored = Some(fill(store, from)?);
