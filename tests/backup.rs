@@ -122,11 +122,19 @@ fn commands_back_up_a_running_server_restore_and_inspect() {
     let all = run(tenure(["inspect", "--all"]).arg(path("one"))).succeeded();
     assert!(all.contains("e19: t1 node []") && all.contains("session "), "{all}");
     let server = Server::start(&format!("--data-dir {}", path("two")));
-    let led = server.run("enter e3 other --detach --ttl 1h --session-file /dev/null");
-    assert_ne!(led.code, Some(0), "a file that is there is no place for a key");
     let file = path("again");
     let led = server.run(&format!("enter e3 other --detach --ttl 1h --session-file {file}"));
     assert!(led.succeeded().contains(&(2 + RAISE).to_string()));
+}
+
+#[test]
+fn a_backup_replaces_nothing_but_a_plain_file() {
+    let server = Server::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let refused = server.run(&format!("backup {}", folder.path().display()));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("not a plain file"), "{}", refused.err);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -37,6 +37,21 @@ impl Change {
             Change::Evict => "Evict",
         }
     }
+
+    pub(super) fn request(
+        election: &str,
+        candidate: &str,
+        expected_term: Option<u64>,
+        reason: &str,
+    ) -> wire::ChangeRequest {
+        wire::ChangeRequest {
+            session: 0,
+            election: election.into(),
+            candidate: candidate.into(),
+            expected_term,
+            reason: reason.into(),
+        }
+    }
 }
 
 impl Client {
@@ -62,13 +77,7 @@ impl Client {
         expected_term: Option<u64>,
         reason: &str,
     ) -> Result<ElectionState, ClientError> {
-        let request = wire::ChangeRequest {
-            session: 0,
-            election: election.into(),
-            candidate: candidate.into(),
-            expected_term,
-            reason: reason.into(),
-        };
+        let request = Change::request(election, candidate, expected_term, reason);
         let reply: wire::ChangeResponse = self.ask(ELECTIONS, change.method(), &request)?;
         Ok(reply.state.unwrap_or_default().into())
     }

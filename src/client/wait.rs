@@ -19,15 +19,11 @@ impl Wake for Unpark {
 
 /// Runs `future` to its end on this thread.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
+    let value = block(future, || {
         thread::park();
-    }
+        true
+    });
+    value.expect("it goes on to the end")
 }
 
 /// As [`block_on`], for as long as `goes_on` says so, which is asked between two looks at most `look`
@@ -37,18 +33,13 @@ pub(super) fn block_while<T>(
     look: Duration,
     mut goes_on: impl FnMut() -> bool,
 ) -> Option<T> {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return Some(value);
+    block(future, || {
+        let goes_on = goes_on();
+        if goes_on {
+            thread::park_timeout(look);
         }
-        if !goes_on() {
-            return None;
-        }
-        thread::park_timeout(look);
-    }
+        goes_on
+    })
 }
 
 /// As [`block_on`], until `end`.
@@ -57,6 +48,15 @@ pub(super) fn block_until<T>(
     clock: &Clock,
     end: Moment,
 ) -> Option<T> {
+    block(future, || {
+        let left = end - clock.now();
+        thread::park_timeout(left);
+        !left.is_zero()
+    })
+}
+
+/// Looks again after each `rest`, for as long as that says so.
+fn block<T>(future: impl Future<Output = T>, mut rest: impl FnMut() -> bool) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
@@ -64,10 +64,8 @@ pub(super) fn block_until<T>(
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return Some(value);
         }
-        let left = end - clock.now();
-        if left.is_zero() {
+        if !rest() {
             return None;
         }
-        thread::park_timeout(left);
     }
 }

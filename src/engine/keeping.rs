@@ -158,7 +158,7 @@ impl Reserved {
         Self { first: AtomicCell::new(0), bound: AtomicCell::new(0), step, raise }
     }
 
-    /// The kept bound was `kept`: the first number to give comes behind it.
+    /// The kept bound was `first`: the first number to give comes behind it.
     #[cfg(feature = "durable")]
     pub(super) fn begin(&self, engine: &Engine, first: u64) {
         self.first.store(first);

@@ -133,8 +133,12 @@ fn stop_on_panic() {
     }));
 }
 
-/// Writes beside and renames, so that a reader who waits for the file never sees half of it.
+/// Writes beside and renames, so that a reader who waits for the file never sees half of it. What is no
+/// plain file (a pipe, a terminal) is written to, not replaced.
 fn write_whole(file: &Path, text: &str) -> io::Result<()> {
+    if fs::metadata(file).is_ok_and(|there| !there.is_file()) {
+        return fs::write(file, text);
+    }
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     fs::write(&beside, text)?;

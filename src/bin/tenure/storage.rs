@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tenure::storage::{self, Inspection};
 
@@ -13,6 +13,9 @@ use crate::ask::connect;
 use crate::{Exit, output};
 
 pub(crate) fn backup(on: &Backup) -> Result<Exit> {
+    if fs::metadata(&on.file).is_ok_and(|there| !there.is_file()) {
+        bail!("{} is not a plain file: a backup would take its place", on.file.display());
+    }
     let new = beside(&on.file);
     let elections = match write(on, &new) {
         Ok(elections) => elections,

@@ -80,13 +80,7 @@ impl Client {
         expected_term: Option<u64>,
         reason: &str,
     ) -> Result<ElectionState, ClientError> {
-        let request = wire::ChangeRequest {
-            session: 0,
-            election: election.into(),
-            candidate: candidate.into(),
-            expected_term,
-            reason: reason.into(),
-        };
+        let request = ChangeByHand::request(election, candidate, expected_term, reason);
         let what = (ELECTIONS, change.method());
         let reply: wire::ChangeResponse = self.send(what, &request, false).await?;
         Ok(reply.state.unwrap_or_default().into())

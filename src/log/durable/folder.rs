@@ -131,20 +131,14 @@ impl Folder {
         fill: impl FnOnce(&mut Store) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let new = self.path.join(NEW);
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(error)),
-            _ => {}
-        }
+        remove(&new).map_err(io_fault)?;
         let made = Self::make(&new, server_id, fill);
         if made.is_err() {
             let _left_for_the_next_time = fs::remove_file(&new);
         }
         made?;
         // Of another store that is no longer there.
-        match fs::remove_file(self.path.join(WITNESS)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(error)),
-            _ => {}
-        }
+        remove(&self.path.join(WITNESS)).map_err(io_fault)?;
         fs::rename(&new, self.path.join(STORE)).map_err(io_fault)?;
         self.sync()
     }
@@ -214,10 +208,15 @@ impl Place for Folder {
     }
 
     fn give_up(&self) -> io::Result<()> {
-        match fs::remove_file(self.path.join(RESERVE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove(&self.path.join(RESERVE))
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -4,14 +4,16 @@
 //! known. A number is never given to another field; the golden files of each released version are
 //! read by a test.
 
+mod past;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Former, KeptSession, LatchMark};
-use crate::election::{Change, Kept, Metadata, Reason, Reign, ReignRef, Stands, Term};
+use crate::election::{Change, Kept, Metadata, Reason, Stands, Term};
 use crate::id::{Holder, SessionId, SessionKind};
 use crate::wire::message::{Message, message};
-use crate::wire::{put, varint};
+use crate::wire::put;
 
 message! {
     struct Election {
@@ -103,7 +105,7 @@ pub(super) fn sealed_term(table: &str, name: &str, term: &Term, formers: &[Forme
         put::item(&mut out, number, &part);
     }
     part.clear();
-    pack(&mut part, term.over());
+    past::pack(&mut part, term.over());
     put::bytes(&mut out, 6, &part);
     for former in formers {
         part.clear();
@@ -129,68 +131,6 @@ fn put_candidate(out: &mut Vec<u8>, name: &str, holder: Holder, says: Option<&Me
         put::item(out, 5, &label.encode());
     }
     put::uint(out, 6, 1);
-}
-
-/// Reigns, one after the other: terms and times as differences, so that sixteen stay short.
-fn pack<'a>(out: &mut Vec<u8>, reigns: impl Iterator<Item = ReignRef<'a>>) {
-    let text = |out: &mut Vec<u8>, text: &str| {
-        varint::put(out, text.len() as u64);
-        out.extend_from_slice(text.as_bytes());
-    };
-    let (mut term, mut at) = (0u64, 0u64);
-    for reign in reigns {
-        varint::put(out, reign.term.wrapping_sub(term));
-        varint::put(out, reign.session.number());
-        text(out, reign.leader);
-        for change in [reign.began, reign.ended] {
-            varint::put(out, u64::from(change.reason.number()));
-            varint::put(out, change.by.map_or(0, SessionId::number));
-            // A clock may have gone back.
-            let step = change.at.wrapping_sub(at).cast_signed();
-            varint::put(out, (step << 1 ^ step >> 63).cast_unsigned());
-            text(out, change.note);
-            at = change.at;
-        }
-        term = reign.term;
-    }
-}
-
-/// The inverse of [`pack`].
-fn unpacked(mut raw: &[u8]) -> Result<Vec<Reign>, BadRecord> {
-    let mut reigns = Vec::new();
-    let (mut term, mut at) = (0u64, 0u64);
-    let number = |raw: &mut &[u8]| {
-        varint::take(raw).map_err(|malformed| BadRecord::Malformed(malformed.to_string()))
-    };
-    let text = |raw: &mut &[u8]| {
-        let cut = || BadRecord::of("a history that is cut off");
-        let len = usize::try_from(number(raw)?).map_err(|_| cut())?;
-        let (text, rest) = raw.split_at_checked(len).ok_or_else(cut)?;
-        *raw = rest;
-        let text = std::str::from_utf8(text);
-        text.map(Box::<str>::from).map_err(|_| BadRecord::of("a history that is no text"))
-    };
-    while !raw.is_empty() {
-        term = term.wrapping_add(number(&mut raw)?);
-        let session = session_id(number(&mut raw)?)?;
-        let leader = text(&mut raw)?;
-        let mut change = || {
-            let reason = u32::try_from(number(&mut raw)?).ok().and_then(Reason::of_number);
-            let by = SessionId::new(number(&mut raw)?);
-            let step = number(&mut raw)?;
-            let step = (step >> 1).cast_signed() ^ -((step & 1).cast_signed());
-            at = at.wrapping_add(step.cast_unsigned());
-            Ok(Change {
-                reason: reason.ok_or_else(|| BadRecord::of("a reason that is not known"))?,
-                by,
-                note: text(&mut raw)?,
-                at_unix_micros: at,
-            })
-        };
-        let (began, ended) = (change()?, Some(change()?));
-        reigns.push(Reign { term, leader, session, began, ended });
-    }
-    Ok(reigns)
 }
 
 /// `message` behind its checksum.
@@ -245,7 +185,8 @@ impl Election {
             candidates: candidates.collect::<Result<_, _>>()?,
             changed: changed.restored()?,
             began: self.began.map(Changed::restored).transpose()?,
-            past: unpacked(&self.past).map_err(|bad| BadRecord::Malformed(bad.to_string()))?,
+            past: past::unpacked(&self.past)
+                .map_err(|bad| BadRecord::Malformed(bad.to_string()))?,
         };
         let formers = self.formers.into_iter().map(Gone::restored).collect::<Result<_, _>>()?;
         Ok((Term::of(&kept), formers))

@@ -1,0 +1,101 @@
+//! What one commit keeps: of each key the last value, as bytes.
+
+use std::collections::BTreeMap;
+
+#[cfg(feature = "internals")]
+use super::Singles;
+use super::{CREATED, ELECTIONS, SESSIONS};
+use crate::log::Change;
+use crate::log::record::{self, Created, Session};
+
+/// Records by their table and key.
+#[cfg(feature = "internals")]
+pub(crate) type Records = BTreeMap<(&'static str, Box<[u8]>), Box<[u8]>>;
+
+/// Changes that are kept together: of each key, the last one.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(super) elections: BTreeMap<Box<str>, Option<Vec<u8>>>,
+    pub(super) created: BTreeMap<Box<str>, Option<Vec<u8>>>,
+    pub(super) sessions: BTreeMap<u64, Option<Vec<u8>>>,
+    /// At least these.
+    pub(super) floor: u64,
+    pub(super) index: u64,
+    pub(super) session_ids: u64,
+    pub(super) starts: u64,
+}
+
+impl Batch {
+    /// That the store is opened to be used, for the so manieth time.
+    pub(in crate::log) fn start(starts: u64) -> Self {
+        Self { starts, ..Self::default() }
+    }
+
+    pub(crate) fn keep(&mut self, change: &Change<'_>) {
+        match *change {
+            // Who may still believe to lead it is remembered for whoever leads it next.
+            Change::Term { election, term, formers }
+                if term.is_forgotten() && formers.is_empty() =>
+            {
+                self.elections.insert(election.into(), None);
+                self.floor = self.floor.max(term.number());
+            }
+            Change::Term { election, term, formers } => {
+                if term.is_forgotten() {
+                    self.floor = self.floor.max(term.number());
+                }
+                let sealed = record::sealed_term(ELECTIONS, election, term, formers);
+                self.elections.insert(election.into(), Some(sealed));
+            }
+            Change::Created { election, tags } => {
+                let sealed = tags.map(|tags| {
+                    let tags = tags.iter().map(|tag| tag.as_ref().into()).collect();
+                    record::sealed(CREATED, election.as_bytes(), &Created { tags })
+                });
+                self.created.insert(election.into(), sealed);
+            }
+            Change::Opened(session) => {
+                let id = session.holder.session.number();
+                let sealed = record::sealed(SESSIONS, &id.to_be_bytes(), &Session::of(session));
+                self.sessions.insert(id, Some(sealed));
+            }
+            Change::Ended(session) => {
+                self.sessions.insert(session.number(), None);
+            }
+            Change::Floor(floor) => self.floor = self.floor.max(floor),
+            Change::Index(index) => self.index = self.index.max(index),
+            Change::SessionIds(ids) => self.session_ids = self.session_ids.max(ids),
+        }
+    }
+
+    /// Does to records what a commit of this does.
+    #[cfg(feature = "internals")]
+    pub(crate) fn apply_to(&self, singles: &mut Singles, records: &mut Records) {
+        let mut put = |table, key: &[u8], value: Option<&[u8]>| match value {
+            Some(value) => drop(records.insert((table, key.into()), value.into())),
+            None => drop(records.remove(&(table, key.into()))),
+        };
+        each(&self.elections).for_each(|(key, raw)| put(ELECTIONS, key.as_bytes(), raw));
+        each(&self.created).for_each(|(key, raw)| put(CREATED, key.as_bytes(), raw));
+        for (id, raw) in &self.sessions {
+            put(SESSIONS, &id.to_be_bytes(), raw.as_deref());
+        }
+        singles.floor = singles.floor.max(self.floor);
+        singles.index = singles.index.max(self.index);
+        singles.sessions = singles.sessions.max(self.session_ids);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { elections, created, sessions, floor, index, session_ids, starts } = self;
+        elections.is_empty()
+            && created.is_empty()
+            && sessions.is_empty()
+            && [*floor, *index, *session_ids, *starts] == [0; 4]
+    }
+}
+
+pub(super) fn each(
+    changes: &BTreeMap<Box<str>, Option<Vec<u8>>>,
+) -> impl ExactSizeIterator<Item = (&str, Option<&[u8]>)> {
+    changes.iter().map(|(key, value)| (&**key, value.as_deref()))
+}

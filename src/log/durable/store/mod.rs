@@ -1,0 +1,270 @@
+//! Tables in one file of the store crate: a batch goes in by one commit, and all comes back from a snapshot.
+//!
+//! Each commit has two phases, so that a power cut between them leaves the one before it whole. No
+//! savepoint, no commit without a sync.
+
+mod batch;
+mod snapshot;
+
+pub(crate) use self::batch::Batch;
+#[cfg(feature = "internals")]
+pub(crate) use self::batch::Records;
+use self::batch::each;
+pub(crate) use self::snapshot::{KeptElection, Singles, Snapshot};
+
+use std::fmt;
+
+use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction};
+
+use super::disk::{self, Disk, Trouble};
+use super::place;
+use crate::log::record::{self, BadRecord};
+
+/// The version of what is written. A store of a later one is not opened.
+pub(crate) const FORMAT: u64 = 1;
+
+/// The oldest that is still read. There is one older than the first for the tests alone: it differs
+/// by its number.
+const OLDEST: u64 = if cfg!(test) { 0 } else { 1 };
+
+/// Bytes of the file that are kept in memory, at most.
+const CACHE: usize = 64 << 20;
+
+const META: &str = "meta";
+const ELECTIONS: &str = "elections";
+const CREATED: &str = "created";
+const SESSIONS: &str = "sessions";
+
+type Named<'a> = TableDefinition<'a, &'static str, &'static [u8]>;
+type Numbered<'a> = TableDefinition<'a, u64, &'static [u8]>;
+
+/// One value that there is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Single {
+    Format,
+    /// No forgotten name starts again at or below this term.
+    Floor,
+    /// The latch's index stays at or below this.
+    Index,
+    /// Session ids at or below this were given to somebody.
+    Sessions,
+    /// How often the store was opened to be used.
+    Starts,
+}
+
+impl Single {
+    const ALL: [Single; 5] =
+        [Single::Format, Single::Floor, Single::Index, Single::Sessions, Single::Starts];
+
+    fn key(self) -> &'static str {
+        match self {
+            Single::Format => "format",
+            Single::Floor => "floor",
+            Single::Index => "latch-index",
+            Single::Sessions => "session-ids",
+            Single::Starts => "starts",
+        }
+    }
+
+    fn sealed(self, value: u64) -> Vec<u8> {
+        match self {
+            // Bare, so that any version can read it.
+            Single::Format => value.to_be_bytes().to_vec(),
+            _ => record::sealed_bytes(META, self.key().as_bytes(), &value.to_be_bytes()),
+        }
+    }
+}
+
+const SERVER_ID: &str = "server-id";
+
+/// Why the store can't go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// There was no room. Nothing was kept of the batch; it may be tried again.
+    #[error("the disk is full")]
+    Full,
+    /// A later version wrote it.
+    #[error("it is in format {found}, and this version reads up to {FORMAT}; use a newer tenure")]
+    TooNew { found: u64 },
+    /// A record, or the file, is not what was written.
+    #[error("{0}")]
+    Damaged(String),
+    /// The disk failed.
+    #[error("{0}")]
+    Disk(String),
+}
+
+pub(crate) struct Store {
+    database: Database,
+    trouble: Trouble,
+    /// What there is one of and only rises, by its place in `Single::ALL`.
+    raised: [u64; Single::ALL.len()],
+}
+
+impl Store {
+    /// Makes an empty store of this server in an empty file.
+    pub(crate) fn create(file: Box<dyn StorageBackend>, server_id: &str) -> Result<Self, Fault> {
+        let store = Self::over(file)?;
+        store.begin(server_id)?;
+        Ok(store)
+    }
+
+    /// Opens what `file` holds.
+    pub(crate) fn open(file: Box<dyn StorageBackend>) -> Result<Self, Fault> {
+        // The store crate would begin anew in it, and so would every term.
+        if file.len().map_err(place::io_fault)? == 0 {
+            return Err(Fault::Damaged("its file is empty, and never was when it was made".into()));
+        }
+        if !disk::has_whole_header(&*file).map_err(place::io_fault)? {
+            let why = "the header of its file is not what was written: it was changed or cut short";
+            return Err(Fault::Damaged(why.into()));
+        }
+        let mut store = Self::over(file)?;
+        match store.snapshot()?.single(Single::Format)? {
+            OLDEST..=FORMAT => {}
+            found if found > FORMAT => return Err(Fault::TooNew { found }),
+            found => return Err(Fault::Damaged(format!("there never was a format {found}"))),
+        }
+        let Singles { format, floor, index, sessions, starts, .. } = store.snapshot()?.singles()?;
+        store.raised = [format, floor, index, sessions, starts];
+        Ok(store)
+    }
+
+    fn over(file: Box<dyn StorageBackend>) -> Result<Self, Fault> {
+        let trouble = Trouble::default();
+        let disk = Disk::new(file, trouble.clone());
+        let mut builder = Database::builder();
+        // What a clean end has left is otherwise believed as it stands, and a damaged page is a panic.
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+        let database = builder.create_with_backend(disk);
+        let database = database.map_err(|error| fault(&trouble, &error))?;
+        Ok(Self { database, trouble, raised: [0; Single::ALL.len()] })
+    }
+
+    /// The format it was written in, if that is an older one.
+    pub(super) fn older(&self) -> Option<u64> {
+        let format = self.raised[Single::Format as usize];
+        (format < FORMAT).then_some(format)
+    }
+
+    /// Rewrites what an older version wrote, in one commit.
+    pub(super) fn migrate(&mut self) -> Result<(), Fault> {
+        self.claim(FORMAT)?;
+        self.raised[Single::Format as usize] = FORMAT;
+        Ok(())
+    }
+
+    /// Says that this is in that format.
+    pub(crate) fn claim(&self, format: u64) -> Result<(), Fault> {
+        let write = self.begin_write()?;
+        let raw = Single::Format.sealed(format);
+        let claim = [(Single::Format.key(), Some(&*raw))].into_iter();
+        apply(&write, Named::new(META), claim).map_err(|error| self.fault(&error))?;
+        write.commit().map_err(|error| self.fault(&error))
+    }
+
+    fn begin(&self, server_id: &str) -> Result<(), Fault> {
+        let write = self.begin_write()?;
+        let begun = (|| {
+            for table in [ELECTIONS, CREATED] {
+                write.open_table(Named::new(table))?;
+            }
+            write.open_table(Numbered::new(SESSIONS))?;
+            let id = record::sealed_bytes(META, SERVER_ID.as_bytes(), server_id.as_bytes());
+            let mut meta = write.open_table(Named::new(META))?;
+            meta.insert(SERVER_ID, &*id)?;
+            for single in Single::ALL {
+                let value = if single == Single::Format { FORMAT } else { 0 };
+                meta.insert(single.key(), &*single.sealed(value))?;
+            }
+            Ok::<_, redb::Error>(())
+        })();
+        begun.map_err(|error| self.fault(&error))?;
+        write.commit().map_err(|error| self.fault(&error))
+    }
+
+    /// Makes a batch durable: whole, or not at all.
+    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), Fault> {
+        let write = self.begin_write()?;
+        let raised = [
+            (Single::Floor, batch.floor),
+            (Single::Index, batch.index),
+            (Single::Sessions, batch.session_ids),
+            (Single::Starts, batch.starts),
+        ];
+        let raised = raised.map(|(single, to)| (single, to, to > self.raised[single as usize]));
+        let sealed = raised.map(|(single, to, is_new)| (single, is_new.then(|| single.sealed(to))));
+        let new = sealed.iter().filter_map(|(single, raw)| Some((single.key(), raw.as_deref()?)));
+        let new: Vec<_> = new.map(|(key, raw)| (key, Some(raw))).collect();
+        let named = |table| Named::new(table);
+        let applied = apply(&write, named(ELECTIONS), each(&batch.elections))
+            .and_then(|()| apply(&write, named(CREATED), each(&batch.created)))
+            .and_then(|()| {
+                let sessions = batch.sessions.iter().map(|(id, raw)| (*id, raw.as_deref()));
+                apply(&write, Numbered::new(SESSIONS), sessions)
+            })
+            .and_then(|()| apply(&write, named(META), new.into_iter()));
+        applied.map_err(|error| self.fault(&error))?;
+        write.commit().map_err(|error| self.fault(&error))?;
+        for (single, to, _) in raised.into_iter().filter(|(.., is_new)| *is_new) {
+            self.raised[single as usize] = to;
+        }
+        Ok(())
+    }
+
+    /// Two phases: what a commit points to is on the disk before it points there.
+    fn begin_write(&self) -> Result<WriteTransaction, Fault> {
+        self.trouble.forget();
+        let mut write = self.database.begin_write().map_err(|error| self.fault(&error))?;
+        write.set_two_phase_commit(true);
+        Ok(write)
+    }
+
+    /// All that is kept now, whatever is kept later.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Fault> {
+        let read = self.database.begin_read().map_err(|error| self.fault(&error))?;
+        Ok(Snapshot::of(read, self.trouble.clone()))
+    }
+
+    fn fault(&self, error: &dyn std::error::Error) -> Fault {
+        fault(&self.trouble, error)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// Puts in what is there and removes what is not.
+fn apply<'k, K: redb::Key + 'static>(
+    write: &WriteTransaction,
+    table: TableDefinition<'_, K, &'static [u8]>,
+    changes: impl ExactSizeIterator<Item = (K::SelfType<'k>, Option<&'k [u8]>)>,
+) -> Result<(), redb::Error> {
+    if changes.len() == 0 {
+        return Ok(());
+    }
+    let mut table = write.open_table(table)?;
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(table.insert(key, value)?),
+            None => drop(table.remove(key)?),
+        }
+    }
+    Ok(())
+}
+
+/// What the store's error means: the disk's own first word about it counts.
+fn fault(trouble: &Trouble, error: &dyn std::error::Error) -> Fault {
+    match trouble.first() {
+        Some(first) if disk::is_full(&first) => Fault::Full,
+        Some(first) => Fault::Disk(first.to_string()),
+        None => Fault::Damaged(error.to_string()),
+    }
+}
+
+fn damaged(table: &str, key: impl fmt::Display, bad: &BadRecord) -> Fault {
+    Fault::Damaged(format!("{table}/{key}: {bad}"))
+}
