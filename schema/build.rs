@@ -1,6 +1,10 @@
 //! Compiles the schemas of `../proto` with generators that need no protoc on the machine.
 
 use std::error::Error;
+use std::path::Path;
+use std::{env, fs};
+
+use prost::Message as _;
 
 const ROOT: &str = "../proto";
 
@@ -28,6 +32,7 @@ fn messages() -> Result<(), Box<dyn Error>> {
         "ttrpc/request.proto",
     ];
     let set = protox::compile(files, [ROOT])?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("descriptors.binpb"), set.encode_to_vec())?;
     // Maps in the order of their keys, so that bytes can be compared.
     let mut config = prost_build::Config::new();
     config.include_file("_all.rs").btree_map(["."]).compile_fds(set)?;

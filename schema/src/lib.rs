@@ -20,3 +20,6 @@ pub mod ttrpc_client {
 pub mod ttrpc_tenure {
     include!(concat!(env!("OUT_DIR"), "/ttrpc_tenure/mod.rs"));
 }
+
+/// All schemas, compiled: an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

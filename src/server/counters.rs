@@ -76,10 +76,15 @@ impl Tallies {
     pub(super) fn ended(&self, end: End) {
         match end {
             End::NotTtrpc(_) => &self.not_ttrpc,
-            End::Violation(_) => &self.violations,
+            End::Violation(_) | End::BrokenHttp => &self.violations,
             End::SlowFrame => &self.slow_frames,
             End::Stalled | End::TooMuchOutput => &self.stalled,
-            End::PeerClosed | End::Broken | End::Idle | End::Drained => return,
+            End::PeerClosed
+            | End::HandedOver
+            | End::Broken
+            | End::Silent
+            | End::Idle
+            | End::Drained => return,
         }
         .fetch_add(1);
     }

@@ -28,7 +28,7 @@ pub(crate) struct Listener {
     spare: Option<File>,
 }
 
-enum Bound {
+pub(super) enum Bound {
     Tcp(TcpListener, SocketAddr),
     Unix(UnixListener, SocketFile),
 }
@@ -57,6 +57,12 @@ impl Listener {
             why: format!("can't listen on {address}: {error}"),
         })?;
         Ok(Self { bound, silence, spare: spare() })
+    }
+
+    /// For whoever accepts in another way; with how long a peer's host may fall silent.
+    #[cfg(feature = "web")]
+    pub(super) fn into_bound(self) -> (Bound, Duration) {
+        (self.bound, self.silence)
     }
 
     pub(super) fn accept(&mut self) -> Accepted {
@@ -168,7 +174,7 @@ fn is_abandoned(path: &Path) -> bool {
 }
 
 /// Removed with its listener, unless somebody else has put theirs in its place.
-struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     inode: u64,
 }

@@ -33,6 +33,7 @@ impl LooseConnection {
             cache_rules: Arc::from([]),
             told: Arc::from([]),
             latches: Latches::of(engine),
+            hands_over: false,
         };
         let conn =
             Conn::new(engine.clone(), (outbox.clone(), 1), "loose".into(), Arc::new(terms), now);

@@ -18,6 +18,8 @@ mod settings;
 mod sniff;
 mod socket;
 mod throttle;
+#[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
+mod web;
 
 use std::fmt;
 use std::io;
@@ -40,8 +42,8 @@ use self::listener::Listener;
 use self::outbox::{Item, Outbox};
 use self::reactor::{Parts, Reactor};
 use self::settings::Settings;
-use self::socket::Socket;
 use self::throttle::Throttle;
+use self::web::{Entrance, Guest, Web};
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -57,7 +59,9 @@ use crate::error::Error;
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<String>,
+    admin_addresses: Vec<String>,
     threads: Vec<JoinHandle<()>>,
+    web: Option<Web>,
     /// Disconnected when the last reactor has ended.
     ended: Receiver<()>,
 }
@@ -71,6 +75,15 @@ struct Shared {
     reactors: Vec<Handle>,
     endings: Throttle,
     refusals: Throttle,
+    entrance: Entrance,
+}
+
+/// Whether a server goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    Serving,
+    Draining,
+    Stopped,
 }
 
 /// A reactor, as the others see it.
@@ -90,12 +103,16 @@ impl Server {
         let bind = |address: &String| Listener::bind(address, builder.settings.silence);
         let listeners = builder.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners.iter().map(Listener::to_string).collect();
+        let admin = builder.admin_listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let admin_addresses = admin.iter().map(Listener::to_string).collect();
 
         let parts = (0..builder.reactor_count()).map(|_| Parts::new().map_err(no_reactor));
         let parts = parts.collect::<Result<Vec<_>, _>>()?;
         let handle =
             |part: &Parts| Handle { outbox: part.outbox.clone(), load: AtomicCell::new(0) };
+        let (entrance, arrivals) = Entrance::open();
         let shared = Arc::new(Shared {
+            entrance,
             reactors: parts.iter().map(handle).collect(),
             terms: Arc::new(builder.terms()),
             engine: builder.engine,
@@ -106,7 +123,12 @@ impl Server {
         });
 
         let (ending, ended) = channel::bounded(0);
-        let mut server = Self { shared, addresses, threads: Vec::new(), ended };
+        let threads = Vec::new();
+        let mut server = Self { shared, addresses, admin_addresses, threads, web: None, ended };
+        if server.shared.terms.hands_over {
+            let web = Web::start(&server.shared, arrivals, admin, ending.clone());
+            server.web = Some(web.map_err(no_reactor)?);
+        }
         let mut listeners = Some(listeners);
         for (index, part) in parts.into_iter().enumerate() {
             let mine = listeners.take().unwrap_or_default();
@@ -122,6 +144,11 @@ impl Server {
         &self.addresses
     }
 
+    /// The addresses for metrics, probes and changes by HTTP, if they have their own.
+    pub fn admin_addresses(&self) -> &[String] {
+        &self.admin_addresses
+    }
+
     /// What it has counted until now.
     pub fn counters(&self) -> Counters {
         self.shared.tallies.read()
@@ -131,15 +158,24 @@ impl Server {
     /// connections; whatever is left after `within` is cut off. True if nothing was.
     pub fn drain(&self, within: Duration) -> bool {
         self.shared.tell_all(|| Item::Drain);
+        self.tell_web(Life::Draining);
         let is_done = self.ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected);
         self.shared.tell_all(|| Item::Stop);
+        self.tell_web(Life::Stopped);
         is_done
+    }
+
+    fn tell_web(&self, life: Life) {
+        if let Some(web) = &self.web {
+            web.tell(life);
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.tell_all(|| Item::Stop);
+        self.tell_web(Life::Stopped);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a reactor had panicked");
@@ -211,12 +247,21 @@ impl Shared {
         }
     }
 
-    fn ended(&self, reactor: usize, now: Moment, end: End, peer: &Socket) {
+    /// A connection that speaks HTTP, from a reactor.
+    fn receive(&self, now: Moment, guest: Guest) {
+        if let Err(guest) = self.entrance.admit(guest) {
+            let Guest { socket, protocol, received } = guest;
+            let said = received.len();
+            tracing::debug!(peer = %socket, %protocol, said, "nobody serves it any more");
+            self.ended(now, End::Drained, &socket);
+        }
+    }
+
+    fn ended(&self, now: Moment, end: End, peer: &dyn fmt::Display) {
         // Why it ended before that it did, so that who sees it gone finds the reason counted.
         self.tallies.ended(end);
         self.tallies.connections.fetch_sub(1);
-        self.reactors[reactor].load.fetch_sub(1);
-        if matches!(end, End::PeerClosed | End::Broken | End::Idle | End::Drained) {
+        if matches!(end, End::PeerClosed | End::Broken | End::Silent | End::Idle | End::Drained) {
             tracing::debug!(%peer, reason = %end, "a connection ended");
         } else if let Some(kept_back) = self.endings.pass(now) {
             tracing::warn!(%peer, reason = %end, kept_back, "a connection was closed");

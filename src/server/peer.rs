@@ -127,6 +127,7 @@ mod tests {
             cache_rules: Arc::default(),
             told: Arc::default(),
             latches: Latches::of(engine),
+            hands_over: false,
         };
         let sink = Arc::new(Outbox::new(|| {}));
         let conn = Conn::new(engine.clone(), (sink, 1), "far".into(), Arc::new(terms), NOW);

@@ -13,6 +13,7 @@ use super::outbox::Outbox;
 use super::peer::{Peer, READ_BYTES};
 use super::reactor::Readiness;
 use super::socket::Socket;
+use super::web::Guest;
 use crate::clock::Moment;
 use crate::engine::Session;
 use crate::shard::{Outcome, Sink, Ticket};
@@ -44,6 +45,8 @@ pub(super) struct Peers {
     overdue: bool,
     buffer: Box<[u8]>,
     spares: Vec<Vec<u8>>,
+    /// Those that others are to serve.
+    pub(super) leaving: Vec<Guest>,
     draining: bool,
 }
 
@@ -78,6 +81,7 @@ impl Peers {
             overdue: false,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             spares: Vec::with_capacity(SPARES),
+            leaving: Vec::new(),
             draining: false,
         }
     }
@@ -231,6 +235,7 @@ impl Peers {
                     return self.remove(slot, now);
                 }
             }
+            Next::HandOver => return self.hand_over(slot),
             Next::Close => return self.remove(slot, now),
         }
         if peer.readable && peer.conn.wants_read() || peer.conn.has_work() {
@@ -276,7 +281,20 @@ impl Peers {
             self.wheel.cancel(timer);
         }
         if let Some(end) = peer.conn.end() {
-            self.shared.ended(self.reactor, now, end, &peer.socket);
+            self.shared.reactors[self.reactor].load.fetch_sub(1);
+            self.shared.ended(now, end, &peer.socket);
+        }
+    }
+
+    /// It stays counted as a connection of the server's, but is none of this reactor's.
+    fn hand_over(&mut self, slot: usize) {
+        let mut peer = self.peers.remove(slot);
+        if let Some((timer, _)) = peer.timer {
+            self.wheel.cancel(timer);
+        }
+        self.shared.reactors[self.reactor].load.fetch_sub(1);
+        if let Some((protocol, received)) = peer.conn.take_leave() {
+            self.leaving.push(Guest { socket: peer.socket, protocol, received });
         }
     }
 

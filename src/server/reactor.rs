@@ -13,12 +13,12 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use super::Shared;
 use super::door::Door;
 use super::listener::Listener;
 use super::outbox::{Item, Outbox};
 use super::peers::Peers;
 use super::socket::Socket;
+use super::{Life, Shared};
 use crate::clock::Moment;
 
 const EVENTS: usize = 1024;
@@ -36,14 +36,6 @@ pub(super) struct Reactor {
     /// Until then it polls without sleeping.
     awake_until: Moment,
     life: Life,
-}
-
-/// Whether a reactor goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Life {
-    Serving,
-    Draining,
-    Stopped,
 }
 
 /// What a reactor is made of before the server that it belongs to is.
@@ -104,6 +96,7 @@ impl Reactor {
             self.take_in(now);
             self.peers.advance(now);
             self.peers.flush(now);
+            self.hand_over(now);
         }
     }
 
@@ -167,6 +160,17 @@ impl Reactor {
             } else {
                 self.shared.send(index, Item::Arrival(socket));
             }
+        }
+    }
+
+    /// Gives up the connections that speak HTTP.
+    fn hand_over(&mut self, now: Moment) {
+        for guest in self.peers.leaving.drain(..) {
+            let fd = guest.socket.as_raw_fd();
+            if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
+                tracing::warn!(%error, "a socket can't be handed over");
+            }
+            self.shared.receive(now, guest);
         }
     }
 

@@ -21,6 +21,9 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct ServerBuilder {
     pub(super) engine: Engine,
     pub(super) listen: Vec<String>,
+    pub(super) admin_listen: Vec<String>,
+    /// HTTP and gRPC are served too.
+    web: bool,
     reactors: Option<NonZeroUsize>,
     frame_time: Duration,
     stall_time: Duration,
@@ -43,6 +46,8 @@ impl ServerBuilder {
         Self {
             engine,
             listen: Vec::new(),
+            admin_listen: Vec::new(),
+            web: cfg!(feature = "web"),
             reactors: None,
             frame_time: TEN_SECONDS,
             stall_time: TEN_SECONDS,
@@ -114,6 +119,22 @@ impl ServerBuilder {
         self
     }
 
+    /// Adds an address of their own for metrics, probes and changes by HTTP, which are then not served with
+    /// the rest. By default there is none.
+    #[cfg(feature = "web")]
+    pub fn admin_listen(mut self, address: impl Into<String>) -> Self {
+        self.admin_listen.push(address.into());
+        self
+    }
+
+    /// Speaks ttrpc alone: whoever comes with HTTP or gRPC is sent away, and the runtime that serves them
+    /// is not started.
+    #[cfg(feature = "web")]
+    pub fn ttrpc_only(mut self) -> Self {
+        self.web = false;
+        self
+    }
+
     /// Binds the addresses and starts the threads.
     ///
     /// # Errors
@@ -140,6 +161,7 @@ impl ServerBuilder {
             cache_rules: Arc::from(self.cache_rules.as_slice()),
             told: self.told(),
             latches: Latches::of(&self.engine),
+            hands_over: self.web,
         }
     }
 

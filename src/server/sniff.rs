@@ -43,16 +43,20 @@ pub(crate) fn sniff(bytes: &[u8]) -> Option<Protocol> {
 }
 
 impl Protocol {
+    pub(crate) fn is_http(self) -> bool {
+        matches!(self, Protocol::Http1 | Protocol::Http2)
+    }
+
     /// What a peer that speaks this can understand of "not here".
     pub(crate) fn refusal(self) -> &'static [u8] {
         match self {
             Protocol::Http1 => {
                 b"HTTP/1.1 501 Not Implemented\r\n\
                   Content-Type: text/plain; charset=utf-8\r\n\
-                  Content-Length: 63\r\n\
+                  Content-Length: 55\r\n\
                   Connection: close\r\n\
                   \r\n\
-                  This port speaks ttrpc. HTTP and gRPC are not served here yet.\n"
+                  This port speaks ttrpc; HTTP and gRPC are switched off\n"
             }
             // An empty SETTINGS; GOAWAY: no stream was served, PROTOCOL_ERROR, and a word for people.
             Protocol::Http2 => {

@@ -14,6 +14,7 @@ mod names;
 #[cfg(test)]
 pub(crate) mod probe;
 mod task;
+mod telling;
 mod tenure_v1;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crossbeam::atomic::AtomicCell;
 pub use self::cache::CacheRule;
 pub(crate) use self::latch::Latches;
 pub(crate) use self::task::{Step, Task};
+pub(crate) use self::telling::Telling;
 
 use self::acting::Sessions;
 use self::elections_v1::Creation;
@@ -60,6 +62,18 @@ pub(crate) struct Call<'a> {
     /// The request metadata [`SESSION`]: the key of the session to act for.
     pub(crate) session: Option<&'a str>,
 }
+
+/// The services of the method table.
+#[cfg(feature = "web")]
+pub(crate) const SERVICES: [&str; 7] = [
+    election_v1::SERVICE,
+    elections_v1::SERVICE,
+    latch::SERVICE,
+    tenure_v1::connection::SERVICE,
+    tenure_v1::elections::SERVICE,
+    tenure_v1::sessions::SERVICE,
+    tenure_v1::storage::SERVICE,
+];
 
 /// The request metadata that names an explicit session by its key.
 pub(crate) const SESSION: &str = "tenure-session";

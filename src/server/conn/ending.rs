@@ -13,6 +13,8 @@ pub(super) enum Phase {
     /// Nothing was received yet that tells what the peer speaks.
     Fresh,
     Open,
+    /// Another part of the server speaks what the peer speaks; with all that was received.
+    Leaving(Protocol, Vec<u8>),
     /// No more is read. The connection ends when the output has left.
     Flushing(End),
     /// The output has left and our side is closed. The peer has until then to close its own: to close
@@ -27,6 +29,9 @@ pub(crate) enum End {
     PeerClosed,
     Broken,
     NotTtrpc(Protocol),
+    HandedOver,
+    BrokenHttp,
+    Silent,
     Violation(Violation),
     SlowFrame,
     Stalled,
@@ -49,6 +54,8 @@ pub(crate) enum Next {
     Keep,
     /// Close our side, and read on.
     HalfClose,
+    /// Take it out, and let those serve it who speak what it speaks.
+    HandOver,
     Close,
 }
 
@@ -70,6 +77,8 @@ impl Conn {
     pub(crate) fn feed_end(&mut self) {
         match self.phase {
             Phase::Fresh | Phase::Open => self.finish(End::PeerClosed),
+            // Whoever serves it will find it closed.
+            Phase::Leaving(..) => {}
             Phase::Lingering(end, _) => self.phase = Phase::Over(end),
             Phase::Flushing(_) | Phase::Over(_) => {}
         }
@@ -87,7 +96,7 @@ impl Conn {
     /// Ends the connection, unless it is ending for an earlier reason.
     pub(super) fn finish(&mut self, end: End) {
         match self.phase {
-            Phase::Fresh | Phase::Open => {
+            Phase::Fresh | Phase::Open | Phase::Leaving(..) => {
                 self.phase = if end.is_abrupt() { Phase::Over(end) } else { Phase::Flushing(end) };
                 self.streams.drop_tasks();
             }
@@ -101,7 +110,7 @@ impl Conn {
     /// Why the connection ends, once it does.
     pub(crate) fn end(&self) -> Option<End> {
         match self.phase {
-            Phase::Fresh | Phase::Open => None,
+            Phase::Fresh | Phase::Open | Phase::Leaving(..) => None,
             Phase::Flushing(end) | Phase::Lingering(end, _) | Phase::Over(end) => Some(end),
         }
     }
@@ -122,6 +131,7 @@ impl Conn {
                 Next::Close
             }
             Phase::Over(_) => Next::Close,
+            Phase::Leaving(..) => Next::HandOver,
             _ => Next::Keep,
         }
     }
@@ -130,7 +140,7 @@ impl Conn {
     pub(crate) fn wants_read(&self) -> bool {
         match self.phase {
             Phase::Fresh | Phase::Open => !self.is_speech_paused(),
-            Phase::Flushing(_) | Phase::Over(_) => false,
+            Phase::Leaving(..) | Phase::Flushing(_) | Phase::Over(_) => false,
             Phase::Lingering(..) => true,
         }
     }
@@ -151,7 +161,7 @@ impl Conn {
                 [frame, idle, self.streams.next_deadline()].into_iter().flatten().min()
             }
             Phase::Lingering(_, until) => Some(until),
-            Phase::Flushing(_) | Phase::Over(_) => None,
+            Phase::Leaving(..) | Phase::Flushing(_) | Phase::Over(_) => None,
         };
         own.into_iter().chain(stalled).min()
     }
@@ -176,7 +186,7 @@ impl Conn {
                 }
             }
             Phase::Lingering(end, until) if until <= now => self.phase = Phase::Over(end),
-            Phase::Flushing(_) | Phase::Lingering(..) | Phase::Over(_) => {}
+            Phase::Leaving(..) | Phase::Flushing(_) | Phase::Lingering(..) | Phase::Over(_) => {}
         }
     }
 
@@ -207,6 +217,9 @@ impl fmt::Display for End {
             End::PeerClosed => f.write_str("the peer closed it"),
             End::Broken => f.write_str("the socket failed"),
             End::NotTtrpc(protocol) => write!(f, "the peer speaks {protocol}, not ttrpc"),
+            End::HandedOver => f.write_str("it is served as what it speaks"),
+            End::BrokenHttp => f.write_str("the peer broke a rule of HTTP"),
+            End::Silent => f.write_str("the peer fell silent"),
             End::Violation(violation) => violation.fmt(f),
             End::SlowFrame => f.write_str("the peer did not finish a frame in time"),
             End::Stalled => f.write_str("the peer took none of its output for too long"),

@@ -55,6 +55,8 @@ pub(crate) struct Terms {
     pub(crate) told: Arc<[(&'static str, String)]>,
     /// The latch sessions of the engine: the servers keep them.
     pub(crate) latches: Arc<Latches>,
+    /// HTTP is served, though not here.
+    pub(crate) hands_over: bool,
 }
 
 pub(crate) struct Conn {
@@ -134,19 +136,38 @@ impl Conn {
         match self.phase {
             Phase::Fresh => self.meet(now, bytes),
             Phase::Open => self.read(now, bytes),
+            // Nothing is read meanwhile.
+            Phase::Leaving(..) => {}
             // Whatever a peer still says to a connection that is over.
             Phase::Flushing(_) | Phase::Lingering(..) | Phase::Over(_) => {}
+        }
+    }
+
+    /// What is to be served elsewhere, and all that was received of it: once.
+    pub(crate) fn take_leave(&mut self) -> Option<(Protocol, Vec<u8>)> {
+        match mem::replace(&mut self.phase, Phase::Over(End::HandedOver)) {
+            Phase::Leaving(protocol, received) => Some((protocol, received)),
+            phase => {
+                self.phase = phase;
+                None
+            }
         }
     }
 
     /// The first bytes: is it ttrpc?
     fn meet(&mut self, now: Moment, bytes: &[u8]) {
         let mut first = self.input.take();
+        let held = first.len();
         first.extend_from_slice(&bytes[..bytes.len().min(16)]);
         match sniff(&first) {
             Some(Protocol::Ttrpc) => {
                 self.phase = Phase::Open;
                 self.read(now, bytes);
+            }
+            Some(protocol) if self.terms.hands_over && protocol.is_http() => {
+                first.truncate(held);
+                first.extend_from_slice(bytes);
+                self.phase = Phase::Leaving(protocol, first);
             }
             Some(other) => {
                 self.output.buffer().extend_from_slice(other.refusal());

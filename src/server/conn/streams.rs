@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::election::Term;
 use crate::engine::{Election, Follower};
 use crate::error::Error;
-use crate::service::{Shape, Task};
+use crate::service::{Shape, Task, Telling};
 
 /// Room for this many is kept when all are done.
 const FEW: usize = 64;
@@ -77,9 +77,7 @@ impl Kind {
 }
 
 pub(super) struct Watch {
-    pub(super) follower: Follower,
-    /// Of the last term said.
-    pub(super) revision: u64,
+    pub(super) telling: Telling,
     /// Where its last message ends in the output.
     pub(super) said: u64,
     /// Stands in `speaking`.
@@ -107,7 +105,7 @@ pub(super) enum Due {
 
 impl Watch {
     pub(super) fn new(follower: Follower) -> Box<Self> {
-        Box::new(Self { follower, revision: 0, said: 0, queued: false, closing: false })
+        Box::new(Self { telling: Telling::new(follower), said: 0, queued: false, closing: false })
     }
 }
 
@@ -206,7 +204,7 @@ impl Streams {
     pub(super) fn close_watches(&mut self, election: &Election) {
         for live in self.live.values_mut() {
             let queued = match &mut live.kind {
-                Kind::Watch(watch) if watch.follower.election().name() == election.name() => {
+                Kind::Watch(watch) if watch.telling.election().name() == election.name() => {
                     watch.closing = true;
                     &mut watch.queued
                 }

@@ -3,12 +3,9 @@
 //! A watch has at most one message in the output. The next is put when that has left, and it is then
 //! the newest: a slow reader skips states, and its memory is a constant.
 
-use std::sync::Arc;
-
 use super::streams::{About, Kind};
 use super::{Conn, End};
 use crate::clock::Moment;
-use crate::election::Term;
 use crate::error::Error;
 use crate::service::Body;
 #[cfg(feature = "failpoints")]
@@ -75,19 +72,12 @@ impl Conn {
         }
         watch.queued = false;
         let closing = watch.closing;
-        // A v1 watch has nothing to say of an election that never had a leader, and begins with
-        // nothing where the name is forgotten, as GetTerm reads it.
-        let begins = watch.revision == 0;
-        let has_news = |term: &Arc<Term>| term.number() > 0 && !(begins && term.is_forgotten());
-        if let Some(term) = watch.follower.take().filter(has_news) {
+        if let Some((term, merged)) = watch.telling.next() {
             let body = Body::of_change(&term);
             let out = self.output.buffer();
             envelope::put_data(out, about.stream(), body.len(), |out| body.put(out));
             self.tally.events += 1;
-            if watch.revision > 0 {
-                self.tally.merged += term.revision().saturating_sub(watch.revision + 1);
-            }
-            watch.revision = term.revision();
+            self.tally.merged += merged;
             watch.said = self.output.end();
         }
         if closing {

@@ -1,0 +1,229 @@
+//! What is owed to a call: an outcome, a watch, or a task's messages.
+//!
+//! Each has at most one message on its way: the next is made when the connection asks for it, and it is
+//! then the newest. A slow reader skips states, and its memory is a constant.
+
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::visit::{Place, to_bytes};
+use crate::clock::Moment;
+use crate::engine::Follower;
+use crate::error::Error;
+use crate::service::{Body, EMPTY, Shape, Step, Task, Telling};
+
+pub(super) enum Reply {
+    Outcome(Place, Shape),
+    Watch(Box<Watching>),
+    Task(Box<Errand>),
+}
+
+/// The next message, or the end. After an error there is nothing more.
+type Next = Option<Result<Bytes, Error>>;
+
+impl Reply {
+    /// True if it may have more than one message.
+    pub(super) fn streams(&self) -> bool {
+        match self {
+            Reply::Outcome(..) => false,
+            Reply::Watch(_) => true,
+            Reply::Task(errand) => errand.streams,
+        }
+    }
+
+    /// True if a change may come of it though its caller hears nothing of that.
+    pub(super) fn may_have_happened(&self) -> bool {
+        match self {
+            Reply::Outcome(..) => true,
+            Reply::Watch(_) => false,
+            Reply::Task(errand) => errand.task.is_under_way(),
+        }
+    }
+
+    /// The one message of a call that has no more.
+    pub(super) async fn only(&mut self) -> Result<Bytes, Error> {
+        match self {
+            Reply::Outcome(place, shape) => {
+                let term = place.inbox.next_outcome().await?;
+                if let Shape::Closed(election) = shape {
+                    place.visit().close_watches(election);
+                }
+                Ok(to_bytes(shape.body(&term)))
+            }
+            Reply::Watch(_) | Reply::Task(_) => {
+                let message = poll_fn(|cx| self.poll(cx)).await;
+                message.unwrap_or_else(|| Ok(to_bytes(EMPTY)))
+            }
+        }
+    }
+
+    /// The next message of one that streams.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match self {
+            Reply::Outcome(..) => Poll::Ready(None),
+            Reply::Watch(watching) => watching.poll(cx),
+            Reply::Task(errand) => errand.poll(cx),
+        }
+    }
+}
+
+/// A v1 watch.
+pub(super) struct Watching {
+    place: Place,
+    telling: Telling,
+    is_over: bool,
+}
+
+impl Watching {
+    pub(super) fn new(place: Place, follower: Follower) -> Self {
+        Self { place, telling: Telling::new(follower), is_over: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let inbox = &self.place.inbox;
+        inbox.register(cx);
+        if let Some(Err(error)) = inbox.outcome() {
+            self.is_over = true;
+            return Poll::Ready(Some(Err(error)));
+        }
+        while let Some(election) = inbox.take_closed() {
+            self.is_over |= election.name() == self.telling.election().name();
+        }
+        // Lowered before it looks: what comes later wakes again.
+        inbox.take_changed();
+        if let Some((term, merged)) = self.telling.next() {
+            self.place.visit().count_event(merged);
+            return Poll::Ready(Some(Ok(to_bytes(Body::of_change(&term)))));
+        }
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if inbox.drains() {
+            self.is_over = true;
+            return Poll::Ready(Some(Err(Error::Draining)));
+        }
+        Poll::Pending
+    }
+}
+
+/// A task and where it stands.
+pub(super) struct Errand {
+    place: Place,
+    task: Box<dyn Task>,
+    /// It is a stream; otherwise it answers a unary call.
+    streams: bool,
+    /// To be polled without anything new: it has just begun, or its message has left.
+    is_due: bool,
+    is_over: bool,
+    wake: Option<Pin<Box<Sleep>>>,
+    scratch: Vec<u8>,
+}
+
+impl Errand {
+    pub(super) fn new(place: Place, task: Box<dyn Task>, streams: bool) -> Self {
+        Self { place, task, streams, is_due: true, is_over: false, wake: None, scratch: Vec::new() }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        self.place.inbox.register(cx);
+        self.take_in();
+        let is_stuck = self.place.inbox.drains() && !self.task.is_under_way();
+        while self.is_due || is_stuck || self.is_time(cx) {
+            self.is_due = false;
+            self.scratch.clear();
+            let step = self.task.poll(self.now(), &mut self.scratch);
+            match step {
+                Step::Wait(_) if is_stuck => return self.last(Some(Err(Error::Draining))),
+                Step::Wait(wake) => self.wake = wake.map(|at| Box::pin(self.sleep(at))),
+                Step::Message if self.streams => {
+                    self.is_due = true;
+                    return Poll::Ready(Some(Ok(self.message())));
+                }
+                Step::Message | Step::Last => {
+                    let message = self.message();
+                    return self.last(Some(Ok(message)));
+                }
+                Step::End => return self.last(None),
+                Step::Fail(error) => return self.last(Some(Err(error))),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What the engine brought since the last time.
+    fn take_in(&mut self) {
+        let inbox = &self.place.inbox;
+        self.is_due |= inbox.take_changed();
+        while let Some(outcome) = inbox.outcome() {
+            self.task.outcome(outcome);
+            self.is_due = true;
+        }
+        while let Some(election) = inbox.take_closed() {
+            self.is_due |= self.task.closed(&election);
+        }
+    }
+
+    /// True if the moment has come that the task waits for; otherwise that wakes.
+    fn is_time(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_up = self.wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready());
+        if is_up {
+            self.wake = None;
+        }
+        is_up
+    }
+
+    fn last(&mut self, next: Next) -> Poll<Next> {
+        self.is_over = true;
+        Poll::Ready(next)
+    }
+
+    fn message(&mut self) -> Bytes {
+        mem::take(&mut self.scratch).into()
+    }
+
+    fn now(&self) -> Moment {
+        self.place.engine().clock().now()
+    }
+
+    fn sleep(&self, until: Moment) -> Sleep {
+        sleep_until(Instant::now() + until.since(self.now()))
+    }
+}
+
+/// A reply with the time that its caller gave it.
+pub(super) struct Timed {
+    reply: Reply,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timed {
+    pub(super) fn new(reply: Reply, deadline: Option<Instant>) -> Self {
+        Self { reply, deadline: deadline.map(|at| Box::pin(sleep_until(at))) }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if let Poll::Ready(next) = self.reply.poll(cx) {
+            return Poll::Ready(next);
+        }
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        ready!(deadline.as_mut().poll(cx));
+        self.deadline = None;
+        Poll::Ready(Some(Err(late(&self.reply))))
+    }
+}
+
+/// The error of a reply whose time is up.
+pub(super) fn late(reply: &Reply) -> Error {
+    Error::DeadlineExceeded { may_have_happened: reply.may_have_happened() }
+}

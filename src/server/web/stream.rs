@@ -1,0 +1,121 @@
+//! A handed-over socket: what was read of it already comes first, and a peer that takes nothing is left.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Sleep, sleep};
+
+use crate::server::socket::Socket;
+
+pub(super) struct Stream {
+    socket: Either,
+    /// What was received before, from here on.
+    received: Vec<u8>,
+    used: usize,
+    stall_time: Duration,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+enum Either {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(super) fn new(socket: Socket, received: Vec<u8>, stall_time: Duration) -> io::Result<Self> {
+        let socket = match socket {
+            Socket::Tcp(stream, _) => Either::Tcp(TcpStream::from_std(stream)?),
+            Socket::Unix(stream) => Either::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok(Self { socket, received, used: 0, stall_time, stalled: None })
+    }
+
+    /// Watches over a write that did not go through.
+    fn timed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let wait = self.stall_time;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(wait)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Either {
+    fn reader(&mut self) -> Pin<&mut (dyn AsyncRead + Unpin)> {
+        match self {
+            Either::Tcp(stream) => Pin::new(stream),
+            Either::Unix(stream) => Pin::new(stream),
+        }
+    }
+
+    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
+        match self {
+            Either::Tcp(stream) => Pin::new(stream),
+            Either::Unix(stream) => Pin::new(stream),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.used == self.received.len() {
+            return self.socket.reader().poll_read(cx, into);
+        }
+        let rest = &self.received[self.used..];
+        let count = rest.len().min(into.remaining());
+        into.put_slice(&rest[..count]);
+        self.used += count;
+        if self.used == self.received.len() {
+            (self.received, self.used) = (Vec::new(), 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.socket.writer().poll_write(cx, bytes);
+        self.timed(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.socket.writer().poll_write_vectored(cx, pieces);
+        self.timed(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.writer().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.writer().poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,36 @@
+//! What a v1 watch says, and what it leaves out.
+
+use std::sync::Arc;
+
+use crate::election::Term;
+use crate::engine::{Election, Follower};
+
+/// A v1 watch: the newest state each time it is asked, if it is newer than the last one said.
+pub(crate) struct Telling {
+    follower: Follower,
+    /// Of the last term said.
+    revision: u64,
+}
+
+impl Telling {
+    pub(crate) fn new(follower: Follower) -> Self {
+        Self { follower, revision: 0 }
+    }
+
+    pub(crate) fn election(&self) -> &Election {
+        self.follower.election()
+    }
+
+    /// What to say next, and how many states were skipped for it. Nothing of an election that never had a
+    /// leader; and a watch does not begin with a forgotten name's last state, as GetTerm reads it.
+    pub(crate) fn next(&mut self) -> Option<(Arc<Term>, u64)> {
+        let term = self.follower.take()?;
+        let begins = self.revision == 0;
+        if term.number() == 0 || begins && term.is_forgotten() {
+            return None;
+        }
+        let merged = if begins { 0 } else { term.revision().saturating_sub(self.revision + 1) };
+        self.revision = term.revision();
+        Some((term, merged))
+    }
+}
