@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes};
 use futures_core::Stream;
 use http::{HeaderMap, Request, Response, Uri};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, StreamingService};
@@ -94,12 +94,12 @@ impl StreamingService<Bytes> for Method {
         Box::pin(async move {
             let (metadata, _, mut messages) = request.into_parts();
             let headers = metadata.into_headers();
-            let deadline = timeout(&headers).map(|time| Instant::now() + time);
+            let patience = patience(&headers);
             let payload = only_message(&mut messages, frame).await?;
             let call = call_of(&path, &headers, &payload)?;
             let messages = match visit.begin(call).map_err(status)? {
                 Begun::Done(message) => Messages::One(Some(message)),
-                Begun::Owed(reply) => owed(reply, deadline).await?,
+                Begun::Owed(reply) => owed(reply, patience).await?,
             };
             Ok(tonic::Response::new(messages))
         })
@@ -138,14 +138,14 @@ fn call_of<'a>(
     Ok(Call { service, method, payload, session })
 }
 
-async fn owed(mut reply: Reply, deadline: Option<Instant>) -> Result<Messages, Status> {
+async fn owed(mut reply: Reply, patience: Option<Duration>) -> Result<Messages, Status> {
     if reply.streams() {
-        return Ok(Messages::Many(Box::new(Timed::new(reply, deadline))));
+        return Ok(Messages::Many(Box::new(Timed::new(reply, patience))));
     }
-    let message = match deadline {
+    let message = match patience {
         None => reply.only().await,
-        Some(at) => {
-            let message = timeout_at(at, reply.only()).await;
+        Some(time) => {
+            let message = timeout(time, reply.only()).await;
             message.unwrap_or_else(|_| Err(late(&reply)))
         }
     };
@@ -178,7 +178,7 @@ fn status(error: Error) -> Status {
 
 /// How long the caller waits: up to eight digits and a unit. What can't be read sets no limit, as in
 /// other servers.
-fn timeout(headers: &HeaderMap) -> Option<Duration> {
+fn patience(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|it| it.is_ascii_digit()) {
@@ -205,7 +205,7 @@ mod tests {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-timeout", text.parse().unwrap());
-            timeout(&headers)
+            patience(&headers)
         };
         assert_eq!(read("250m"), Some(Duration::from_millis(250)));
         assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));

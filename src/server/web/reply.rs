@@ -7,9 +7,10 @@ use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use super::visit::{Place, to_bytes};
 use crate::clock::Moment;
@@ -145,7 +146,7 @@ impl Errand {
             let step = self.task.poll(self.now(), &mut self.scratch);
             match step {
                 Step::Wait(_) if is_stuck => return self.last(Some(Err(Error::Draining))),
-                Step::Wait(wake) => self.wake = wake.map(|at| Box::pin(self.sleep(at))),
+                Step::Wait(wake) => self.wake = wake.map(|at| Box::pin(sleep(at - self.now()))),
                 Step::Message if self.streams => {
                     self.is_due = true;
                     return Poll::Ready(Some(Ok(self.message())));
@@ -195,10 +196,6 @@ impl Errand {
     fn now(&self) -> Moment {
         self.place.engine().clock().now()
     }
-
-    fn sleep(&self, until: Moment) -> Sleep {
-        sleep_until(Instant::now() + until.since(self.now()))
-    }
 }
 
 /// A reply with the time that its caller gave it.
@@ -208,8 +205,8 @@ pub(super) struct Timed {
 }
 
 impl Timed {
-    pub(super) fn new(reply: Reply, deadline: Option<Instant>) -> Self {
-        Self { reply, deadline: deadline.map(|at| Box::pin(sleep_until(at))) }
+    pub(super) fn new(reply: Reply, time: Option<Duration>) -> Self {
+        Self { reply, deadline: time.map(|time| Box::pin(sleep(time))) }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
