@@ -80,7 +80,10 @@ fn w8_split_at_every_byte_and_a_thousand_in_one_segment() {
 #[test]
 fn w9_other_protocols_are_refused_at_once() {
     let engine = engine();
-    let server = serve(&engine);
+    let server = builder(&engine);
+    #[cfg(feature = "web")]
+    let server = server.ttrpc_only();
+    let server = server.spawn().unwrap();
     let mut bystander = Bystander::of(&server);
     let cases: [(&[u8], &[u8]); 6] = [
         (b"GET /healthz HTTP/1.1\r\nHost: tenure\r\n\r\n", b"HTTP/1.1 501 Not Implemented\r\n"),
@@ -100,6 +103,32 @@ fn w9_other_protocols_are_refused_at_once() {
     }
     alone(&server);
     assert_eq!(server.counters().not_ttrpc, cases.len() as u64);
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn w9_each_protocol_is_served_on_the_one_port() {
+    let engine = engine();
+    let server = serve(&engine);
+    let mut bystander = Bystander::of(&server);
+    // However its first bytes come in.
+    for at in 0..20 {
+        let request = b"GET /livez HTTP/1.1\r\nHost: tenure\r\nConnection: close\r\n\r\n";
+        let mut peer = Raw::connect(&server);
+        peer.send(&request[..at]);
+        peer.send(&request[at..]);
+        let heard = peer.read_to_close();
+        assert!(heard.starts_with(b"HTTP/1.1 "), "{at}: {heard:?}");
+        bystander.check();
+    }
+    let mut peer = Raw::connect(&server);
+    peer.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let mut settings = [0; 9];
+    peer.0.read_exact(&mut settings).unwrap();
+    assert_eq!(settings[3..], [4, 0, 0, 0, 0, 0], "SETTINGS of stream 0 come first");
+    drop(peer);
+    alone(&server);
+    assert_eq!(server.counters().not_ttrpc, 0);
 }
 
 #[test]

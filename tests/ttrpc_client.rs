@@ -282,7 +282,8 @@ async fn both_services_create_and_close() {
         for name in ["plain", "plain", "unheard of"] {
             let close = CloseRequest { id: id(name), ..Default::default() };
             let close = protobuf::Message::write_to_bytes(&close).unwrap();
-            assert_eq!(node.call(service, "Close", &close).await.unwrap(), [], "{service} {name}");
+            let reply = node.call(service, "Close", &close).await.unwrap();
+            assert!(reply.is_empty(), "{service} {name}");
         }
         let term = node.try_change("Evict", "plain", "c").await.unwrap();
         assert_eq!((term.leader.as_str(), term.candidates.len()), ("", 0), "{service}");

@@ -44,6 +44,7 @@ fn terms() -> Terms {
         cache_rules: Arc::from([CacheRule { names: vec!["cached".into()], tags: vec![] }]),
         told: Arc::default(),
         latches: Latches::of(&engine(Limits::DEFAULT)),
+        hands_over: false,
     }
 }
 
