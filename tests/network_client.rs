@@ -140,6 +140,84 @@ fn c8_a_partition_ends_a_leadership_before_the_server_gives_it_on() {
     eventually("it learns why", || session.lost().is_some());
 }
 
+/// A partition of one way is as good as one of both: the leader stops first, and when it heals the loser
+/// learns why.
+#[test]
+fn c8_a_partition_of_one_way() {
+    for way in [Way::ToServer, Way::ToClient] {
+        let server = Server::start("");
+        let proxy = Proxy::before(server.address());
+        let session = open(proxy.address(), Duration::from_secs(1), OnDisconnect::Exclusive);
+        let heir = exclusive(server.address());
+        let leads = session.election("jobs").lead("a").unwrap();
+        heir.election("jobs").enter("b", &EnterOptions::default()).unwrap();
+        proxy.block(way);
+        let silenced = thread::spawn(move || {
+            let why = lost(&leads);
+            (leads, why)
+        });
+        if way == Way::ToClient {
+            // What it sends still arrives, so it is the leader until it stops sending.
+            let (leads, why) = silenced.join().unwrap();
+            assert_eq!((why, leads.is_valid()), (Lost::Late, false));
+            proxy.cut();
+            drop(leads);
+            assert_eq!(heir.election("jobs").lead("b").unwrap().term(), 2);
+        } else {
+            let next = heir.election("jobs").lead("b").unwrap();
+            let (leads, why) = silenced.join().unwrap();
+            assert_eq!((why, leads.is_valid(), next.term()), (Lost::Late, false, 2));
+            proxy.unblock(way);
+            proxy.cut();
+            eventually("it learns why", || session.lost().is_some());
+        }
+    }
+}
+
+/// Connections that are reset cost an exclusive leader nothing.
+#[test]
+fn c8_resets() {
+    let server = Server::start("");
+    let proxy = Proxy::before(server.address());
+    let session = exclusive(proxy.address());
+    let leads = session.election("jobs").lead("a").unwrap();
+    for _ in 0..5 {
+        proxy.reset();
+        renewed(&leads);
+        assert!(leads.is_valid() && session.lost().is_none());
+    }
+    assert_eq!(server.client().term("jobs").unwrap().number, 1);
+}
+
+/// A slow link delays, and nothing else: what is left of the lead counts from when a heartbeat was sent.
+#[test]
+fn c8_a_slow_link() {
+    let server = Server::start("");
+    let proxy = Proxy::before(server.address());
+    let (one_way, ttl) = (Duration::from_millis(100), Duration::from_secs(2));
+    proxy.delay(Way::ToServer, one_way);
+    proxy.delay(Way::ToClient, one_way);
+    let session = exclusive(proxy.address());
+    let leads = session.election("jobs").lead("a").unwrap();
+    for _ in 0..5 {
+        renewed(&leads);
+        assert!(leads.is_valid() && leads.remaining() <= ttl - 2 * one_way, "{leads:?}");
+    }
+    assert_eq!(server.client().term("jobs").unwrap().number, 1);
+}
+
+/// Waits until a heartbeat has been answered.
+#[track_caller]
+fn renewed(leads: &Leadership) {
+    let mut least = leads.remaining();
+    eventually("a heartbeat is answered", || {
+        let now = leads.remaining();
+        let is_more = now > least;
+        least = least.min(now);
+        is_more
+    });
+}
+
 /// A server stopped for less than the TTL: nobody loses anything.
 #[test]
 fn a_pause_shorter_than_the_ttl_is_survived() {

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam::atomic::AtomicCell;
+use socket2::SockRef;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,16 @@ impl Rule {
 pub struct Proxy {
     address: String,
     rules: Arc<[Rule; 2]>,
+    ends: Arc<Ends>,
+}
+
+/// How connections end.
+#[derive(Default)]
+struct Ends {
     /// Raised by each cut of everything.
-    era: Arc<AtomicCell<u64>>,
+    era: AtomicCell<u64>,
+    /// From then on each is torn down by RST.
+    are_harsh: AtomicCell<bool>,
 }
 
 impl Proxy {
@@ -50,8 +59,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
         let rules = Arc::new([Rule::new(), Rule::new()]);
-        let era = Arc::new(AtomicCell::new(0));
-        let (to, ours, now) = (server.to_owned(), rules.clone(), era.clone());
+        let ends = Arc::new(Ends::default());
+        let (to, ours, now) = (server.to_owned(), rules.clone(), ends.clone());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // A server that is not there is a cut at byte 0.
@@ -60,7 +69,7 @@ impl Proxy {
                 join(&server, &client, Way::ToClient, &ours, &now);
             }
         });
-        Self { address, rules, era }
+        Self { address, rules, ends }
     }
 
     pub fn address(&self) -> &str {
@@ -93,25 +102,31 @@ impl Proxy {
 
     /// Cuts all connections, at once.
     pub fn cut(&self) {
-        self.era.fetch_add(1);
+        self.ends.era.fetch_add(1);
+    }
+
+    /// Resets all connections, at once: neither side reads what was under way.
+    pub fn reset(&self) {
+        self.ends.are_harsh.store(true);
+        self.cut();
     }
 }
 
-fn join(
-    from: &TcpStream,
-    to: &TcpStream,
-    way: Way,
-    rules: &Arc<[Rule; 2]>,
-    era: &Arc<AtomicCell<u64>>,
-) {
+fn join(from: &TcpStream, to: &TcpStream, way: Way, rules: &Arc<[Rule; 2]>, ends: &Arc<Ends>) {
     let (mut from, mut to) = (from.try_clone().expect("a clone"), to.try_clone().expect("a clone"));
-    let (rules, era) = (rules.clone(), era.clone());
-    let born = era.load();
+    let (rules, ends) = (rules.clone(), ends.clone());
+    let born = ends.era.load();
     from.set_read_timeout(Some(Duration::from_millis(5))).expect("set");
     to.set_nodelay(true).expect("set");
     thread::spawn(move || {
         // Whatever ends it, ends both ways.
-        let _over = pass(&mut from, &mut to, &rules[way as usize], || era.load() == born);
+        let _over = pass(&mut from, &mut to, &rules[way as usize], || ends.era.load() == born);
+        if ends.are_harsh.load() {
+            // It is closed by the last of those who hold it, and then reset.
+            let _over = SockRef::from(&from).set_linger(Some(Duration::ZERO));
+            let _over = SockRef::from(&to).set_linger(Some(Duration::ZERO));
+            return;
+        }
         let _over = from.shutdown(Shutdown::Both);
         let _over = to.shutdown(Shutdown::Both);
     });
