@@ -1,8 +1,8 @@
 //! Tenure: leader election as fast as an atomic load.
 //!
-//! An [`Engine`] holds elections in this process's memory. An [`Election`] has a [`Term`] and an ordered
+//! An [`Engine`] holds elections in this process, and with a data directory what it told survives it. An [`Election`] has a [`Term`] and an ordered
 //! list of candidates, whose head leads. A candidate stands for as long as its [`Session`] lives. With
-//! the feature `server` a `Server` lets others in, over ttrpc.
+//! the feature `server` a `Server` lets others in over ttrpc, with `web` over gRPC and HTTP too.
 //!
 //! ```
 //! let engine = tenure::Engine::builder().open()?;
@@ -41,16 +41,16 @@
 //!    the model checker's.
 //! 2. Pure: `election` (the rules, as a function from one term to the next), `wheel` (timers as data),
 //!    `wire` (bytes to messages and back).
-//! 3. Concurrent: `lease` (a session's word), `log` (what makes a turn durable; here, memory), `shard`
+//! 3. Concurrent: `lease` (a session's word), `log` (what makes a turn durable), `shard`
 //!    (one writer at a time, and the order in which effects leave).
-//! 4. Faces: `engine` (this API), `service` (methods, whatever the transport), `server` (reactors),
+//! 4. Faces: `engine` (this API), `service` (methods, whatever the transport), `server` (reactors, and `web`),
 //!    `client`.
 //!
 //! `ARCHITECTURE.md` in the repository follows three requests through them and gives the reasons.
 //!
-//! # What it does not do yet
+//! # What it does not do
 //!
-//! Nothing is kept when the process ends: terms begin again at 1. There is one node.
+//! There is one node. Without a data directory nothing is kept when the process ends: terms begin again at 1.
 #![forbid(unsafe_code)]
 // Parts of the ground are there for the server alone, or for a log on disk.
 #![cfg_attr(not(all(feature = "server", feature = "durable")), allow(dead_code, unused_imports))]

@@ -1,4 +1,4 @@
-//! Serving an engine over ttrpc.
+//! Serving an engine: over ttrpc here, over gRPC and HTTP in `web`.
 //!
 //! Reading order: `conn` (a connection without its socket), `outbox` (how the engine reaches it),
 //! `reactor` (the loop), `peers` and `peer` (the loop's connections), `door`, `listener` and `socket`
@@ -48,7 +48,8 @@ use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::error::Error;
 
-/// An engine, served over ttrpc by threads of its own. Dropped, it stops.
+/// An engine, served by threads of its own: over ttrpc, and with the feature `web` over gRPC and HTTP on the
+/// same addresses. Dropped, it stops.
 ///
 /// ```
 /// let engine = tenure::Engine::builder().open()?;

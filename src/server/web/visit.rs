@@ -84,7 +84,11 @@ impl Visit {
         let mut caller = locked(&self.caller);
         let answer = caller.call(call, ReplyTo::new(&sink, Ticket { to: 0, about: 0 }, full));
         let owed = match answer {
-            Answer::Now(body) => return Ok(Begun::Done(to_bytes(body))),
+            Answer::Now(body) => {
+                let body = to_bytes(body);
+                caller.rest();
+                return Ok(Begun::Done(body));
+            }
             Answer::Bytes(body) => return Ok(Begun::Done(body.into())),
             Answer::Fail(error) => return Err(error),
             Answer::Closed(election) => {
