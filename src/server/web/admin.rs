@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::{Guest, Side, Site, guest};
@@ -12,8 +13,16 @@ use crate::server::listener::{Bound, Listener, SocketFile};
 use crate::server::sniff::Protocol;
 use crate::server::socket::Socket;
 
+/// Connections at once. They are not counted with the others, whose flood must not lock out who could end it.
+const MOST: usize = 256;
 /// How long accepting waits when it failed: no descriptor may be free.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// True for the error of one peer, who was gone again; others are the server's.
+fn is_their_own(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset];
+    kinds.contains(&error.kind()) || error.kind() == io::ErrorKind::InvalidInput
+}
 
 enum Door {
     Tcp(TcpListener, Duration),
@@ -26,16 +35,18 @@ pub(super) async fn accept(site: Arc<Site>, listener: Listener) {
         Ok(door) => door,
         Err(error) => return tracing::error!(%error, "an admin address can't be polled"),
     };
-    let clock = site.shared.engine.clock().clone();
+    let mut guests = JoinSet::new();
     loop {
+        while guests.try_join_next().is_some() {}
         match door.accept().await {
+            // Who is one too many is closed.
+            Ok(_) if guests.len() >= MOST => {}
             Ok(socket) => {
-                if site.shared.let_in(clock.now()) {
-                    let (protocol, received) = (Protocol::Http1, Vec::new());
-                    let guest = Guest { socket, protocol, received };
-                    tokio::spawn(guest::serve(site.clone(), Side::Admin, guest));
-                }
+                let (protocol, received) = (Protocol::Http1, Vec::new());
+                let guest = Guest { socket, protocol, received };
+                guests.spawn(guest::serve(site.clone(), Side::Admin, guest));
             }
+            Err(error) if is_their_own(&error) => {}
             Err(error) => {
                 tracing::debug!(%error, "nobody could be let in");
                 sleep(BACK_OFF).await;

@@ -1,9 +1,12 @@
-//! gRPC: tonic's framing over the method table.
+//! gRPC: tonic's framing of answers over the method table.
 //!
-//! The messages are those of `wire/`, which the table reads and writes as bytes; so the codec only hands
+//! The messages are those of `wire/`, which the table reads and writes as bytes; so the encoder only hands
 //! them through, and one handler serves every method.
+//!
+//! A request's message is read here and not by tonic's decoder, which makes room for as many bytes as the
+//! peer announces: a connection's calls together hold no more than a bound, of what has arrived.
 
-use std::future::Future;
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,123 +14,151 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use futures_core::Stream;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep};
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, StreamingService};
-use tonic::{Code, Status, Streaming};
+use tonic::codec::{
+    BufferSettings, EncodeBody, EncodeBuf, Encoder, SingleMessageCompressionOverride,
+};
+use tonic::{Code, Status};
 
+use super::outgoing::Outgoing;
 use super::reply::{Reply, Timed, late};
-use super::visit::{Begun, Visit};
+use super::visit::{Begun, Place, Visit};
 use crate::error::Error;
 use crate::service::{Call, SESSION};
 
+/// What stands before a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
 /// True if the request wants gRPC, and not a page or JSON.
 pub(super) fn is_meant(headers: &HeaderMap) -> bool {
-    let kind = headers.get(http::header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let format = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    matches!(format, Some([] | [b'+' | b';', ..]))
 }
 
-/// Answers a call. `frame` is the longest message that is taken, in bytes.
-pub(super) async fn answer(
-    visit: Arc<Visit>,
-    frame: usize,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let method = Method { visit, frame, path: request.uri().clone() };
-    Grpc::new(Raw).max_decoding_message_size(frame).streaming(method, request).await
-}
-
-/// Messages as they are on the wire.
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Raw;
-    type Decoder = Raw;
-
-    fn encoder(&mut self) -> Raw {
-        Raw
-    }
-
-    fn decoder(&mut self) -> Raw {
-        Raw
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(bytes.copy_to_bytes(bytes.remaining())))
-    }
-}
-
-/// The method that a request's path names.
-struct Method {
-    visit: Arc<Visit>,
-    frame: usize,
-    path: Uri,
-}
-
-impl StreamingService<Bytes> for Method {
-    type Response = Bytes;
-    type ResponseStream = Messages;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Messages>, Status>> + Send>>;
-
-    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Self::Future {
-        let (visit, path, frame) = (self.visit.clone(), self.path.clone(), self.frame);
-        Box::pin(async move {
-            let (metadata, _, mut messages) = request.into_parts();
-            let headers = metadata.into_headers();
-            let patience = patience(&headers);
-            let payload = only_message(&mut messages, frame).await?;
-            let call = call_of(&path, &headers, &payload)?;
-            let messages = match visit.begin(call).map_err(status)? {
-                Begun::Done(message) => Messages::One(Some(message)),
-                Begun::Owed(reply) => owed(reply, patience).await?,
-            };
-            Ok(tonic::Response::new(messages))
-        })
-    }
-}
-
-/// A call's one message; whatever a client sends behind it is not looked at.
-async fn only_message(messages: &mut Streaming<Bytes>, frame: usize) -> Result<Bytes, Status> {
-    match messages.message().await {
-        Ok(Some(message)) => Ok(message),
-        Ok(None) => Err(Status::invalid_argument("the call has no message; send one")),
-        // What the other protocol says of it.
-        Err(too_long) if too_long.code() == Code::OutOfRange => {
-            let advice = "send a smaller message, or raise the limit";
-            let max = frame as u64;
-            Err(status(Error::LimitReached { limit: "frame_bytes", max, advice }))
+/// Answers a call.
+pub(super) async fn answer(visit: Arc<Visit>, request: Request<Incoming>) -> Response<Outgoing> {
+    let (place, answered) = match visit.place() {
+        Ok(place) => {
+            let answered = call(&visit, &place, request).await;
+            (Some(place), answered)
         }
-        Err(error) => Err(error),
+        Err(error) => (None, Err(status(error))),
+    };
+    match answered {
+        Ok(messages) => respond(visit, place, messages),
+        Err(status) => status.into_http().map(|body| Outgoing::new(visit, place, body, 0)),
     }
+}
+
+async fn call(
+    visit: &Arc<Visit>,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Messages, Status> {
+    let (head, body) = request.into_parts();
+    let mut deadline = patience(&head.headers).map(|time| Box::pin(sleep(time)));
+    let payload = tokio::select! {
+        biased;
+        message = message(visit, body) => message?,
+        () = passed(&mut deadline) => {
+            return Err(status(Error::DeadlineExceeded { may_have_happened: false }));
+        }
+    };
+    let call = call_of(head.uri.path(), &head.headers, &payload)?;
+    let mut reply = match visit.begin(place, call).map_err(status)? {
+        Begun::Done(message) => return Ok(Messages::One(Some(message))),
+        Begun::Owed(reply) => reply,
+    };
+    if reply.streams() {
+        return Ok(Messages::Many(Box::new(Timed::new(reply, deadline))));
+    }
+    let message = only(&mut reply, &mut deadline).await;
+    Ok(Messages::One(Some(message.map_err(status)?)))
+}
+
+async fn only(reply: &mut Reply, deadline: &mut Option<Pin<Box<Sleep>>>) -> Result<Bytes, Error> {
+    tokio::select! {
+        biased;
+        message = reply.only() => return message,
+        () = passed(deadline) => {}
+    }
+    Err(late(reply))
+}
+
+async fn passed(deadline: &mut Option<Pin<Box<Sleep>>>) {
+    match deadline {
+        Some(deadline) => deadline.await,
+        None => pending().await,
+    }
+}
+
+/// A request's one message, within the time that a frame has. Whatever comes behind it is not looked at.
+async fn message(visit: &Arc<Visit>, body: Incoming) -> Result<Bytes, Status> {
+    tokio::select! {
+        biased;
+        message = receive(visit, body) => message,
+        () = sleep(visit.shared.terms.frame_time) => {
+            Err(Status::deadline_exceeded("the message did not arrive in time; nothing was changed"))
+        }
+    }
+}
+
+async fn receive(visit: &Arc<Visit>, mut body: Incoming) -> Result<Bytes, Status> {
+    let mut arriving = visit.arriving();
+    let mut received = Vec::new();
+    let mut length = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::cancelled(error.to_string()))?;
+        let Some(data) = frame.data_ref() else { continue };
+        visit.meter.message(data.len());
+        // Of what comes behind the message nothing is kept.
+        let wanted = PREFIX + length.unwrap_or(visit.shared.engine.limits().frame_bytes);
+        let part = &data[..data.len().min(wanted - received.len())];
+        arriving.add(part.len()).map_err(status)?;
+        received.extend_from_slice(part);
+        if length.is_none()
+            && let Some(prefix) = received.first_chunk()
+        {
+            let announced = length_of(visit, prefix)?;
+            received.truncate(PREFIX + announced);
+            length = Some(announced);
+        }
+    }
+    let whole = length.filter(|length| received.len() == PREFIX + length);
+    whole.ok_or_else(|| {
+        Status::invalid_argument("the call has no whole message; send one, and then end the stream")
+    })?;
+    let mut message = Bytes::from(received);
+    message.advance(PREFIX);
+    Ok(message)
+}
+
+fn length_of(visit: &Visit, prefix: &[u8; PREFIX]) -> Result<usize, Status> {
+    let [compressed, length @ ..] = *prefix;
+    let (length, max) = (u32::from_be_bytes(length), visit.shared.engine.limits().frame_bytes);
+    if compressed != 0 {
+        return Err(Status::unimplemented("compressed messages are not taken; send them plain"));
+    }
+    if length as usize > max {
+        let advice = "send a smaller message, or raise the limit";
+        return Err(status(Error::LimitReached { limit: "frame_bytes", max: max as u64, advice }));
+    }
+    Ok(length as usize)
 }
 
 fn call_of<'a>(
-    path: &'a Uri,
+    path: &'a str,
     headers: &'a HeaderMap,
     payload: &'a [u8],
 ) -> Result<Call<'a>, Status> {
-    let (service, method) = path.path()[1..].split_once('/').unwrap_or((&path.path()[1..], ""));
-    let session = match headers.get(SESSION).map(|key| key.to_str()) {
+    let path = path.strip_prefix('/').unwrap_or_default();
+    let (service, method) = path.split_once('/').unwrap_or((path, ""));
+    let session = match headers.get(SESSION).map(HeaderValue::to_str) {
         None => None,
         Some(Ok(key)) => Some(key),
         Some(Err(_)) => {
@@ -138,18 +169,35 @@ fn call_of<'a>(
     Ok(Call { service, method, payload, session })
 }
 
-async fn owed(mut reply: Reply, patience: Option<Duration>) -> Result<Messages, Status> {
-    if reply.streams() {
-        return Ok(Messages::Many(Box::new(Timed::new(reply, patience))));
-    }
-    let message = match patience {
-        None => reply.only().await,
-        Some(time) => {
-            let message = timeout(time, reply.only()).await;
-            message.unwrap_or_else(|_| Err(late(&reply)))
-        }
+fn respond(visit: Arc<Visit>, place: Option<Place>, messages: Messages) -> Response<Outgoing> {
+    let ready = match &messages {
+        Messages::One(message) => message.as_ref().map_or(0, |message| PREFIX + message.len()),
+        Messages::Many(_) => 0,
     };
-    Ok(Messages::One(Some(message.map_err(status)?)))
+    let plain = SingleMessageCompressionOverride::default();
+    let body = Body::new(EncodeBody::new_server(Raw, messages, None, plain, None));
+    let mut response = Response::new(Outgoing::new(visit, place, body, ready));
+    let kind = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Messages as they are on the wire.
+struct Raw;
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(message);
+        Ok(())
+    }
+
+    /// Each message by itself: the next is asked for when this one has found room.
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(256, 1)
+    }
 }
 
 /// The messages of an answer.
@@ -214,5 +262,33 @@ mod tests {
         for text in ["", "S", "1", "1s", "-1S", "123456789S", "1é"] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn any_path_names_a_method_or_none() {
+        let headers = HeaderMap::new();
+        for (path, service, method) in [
+            ("/a.B/C", "a.B", "C"),
+            ("/a.B/C/D", "a.B", "C/D"),
+            ("/a.B", "a.B", ""),
+            ("/", "", ""),
+            ("*", "", ""),
+            ("", "", ""),
+        ] {
+            let call = call_of(path, &headers, b"").unwrap();
+            assert_eq!((call.service, call.method), (service, method), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        let is = |kind: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            is_meant(&headers)
+        };
+        assert!(is("application/grpc") && is("application/grpc+proto"));
+        assert!(!is("application/grpc-web") && !is("application/json") && !is("text/plain"));
+        assert!(!is_meant(&HeaderMap::new()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,12 +13,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 use tonic::body::Body;
 use tower::ServiceExt;
 
+use super::outgoing::Outgoing;
 use super::stream::Stream;
 use super::visit::Visit;
+use super::watchdog::Watchdog;
 use super::{Guest, Side, Site, grpc};
 use crate::server::Life;
 use crate::server::conn::End;
@@ -26,41 +29,73 @@ use crate::server::sniff::Protocol;
 
 /// Bytes of a request's headers, all together.
 const HEADER_BYTES: u32 = 16 << 10;
-/// Bytes that a response may have waiting, before its next message is asked for.
+/// Bytes that a response may have waiting in HTTP/2, before more is asked for.
 const SEND_BYTES: usize = 64 << 10;
 /// Streams beyond those that may be under way: they are refused with a reason, instead of waiting in the
 /// client without one.
-const STREAMS_OVER: usize = 1024;
-
-/// For a peer of a draining server to read what was answered.
-const LINGER: Duration = Duration::from_secs(1);
+const STREAMS_OVER: usize = 64;
+/// For a client that is asked whether it lives: hyper's own clock, which a pause of the server would make
+/// strike, is never to strike before ours.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(site: Arc<Site>, side: Side, guest: Guest) {
     let peer = guest.socket.to_string();
     let visit = Arc::new(Visit::new(site.shared.clone(), &peer));
-    let end = speak(&site, side, guest, &visit).await;
-    let shared = &site.shared;
-    // First of all: others wait for the lead.
-    part(&site, &visit, end);
-    shared.ended(shared.engine.clock().now(), end, &peer);
+    let mut stay = Stay { site, side, visit, peer, end: End::Broken };
+    stay.end = speak(&stay.site, side, guest, &stay.visit).await;
+}
+
+/// However a connection ends, also by a panic: its session does, and it is counted out.
+struct Stay {
+    site: Arc<Site>,
+    side: Side,
+    visit: Arc<Visit>,
+    peer: String,
+    end: End,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        // First of all: others wait for the lead.
+        part(&self.site, &self.visit, self.end);
+        if self.side == Side::Main {
+            self.site.shared.ended(self.visit.now(), self.end, &self.peer);
+        }
+    }
+}
+
+/// Ends the connection's own session, now or when its grace has passed.
+fn part(site: &Site, visit: &Visit, end: End) {
+    let Some(session) = visit.take_session() else { return };
+    let grace = site.shared.settings.disconnect_grace;
+    match Handle::try_current() {
+        Ok(runtime) if !grace.is_zero() && end != End::Drained => {
+            runtime.spawn(async move {
+                sleep(grace).await;
+                session.end_disconnected();
+            });
+        }
+        _ => session.end_disconnected(),
+    }
 }
 
 async fn speak(site: &Arc<Site>, side: Side, guest: Guest, visit: &Arc<Visit>) -> End {
-    let terms = &site.shared.terms;
-    let Ok(stream) = Stream::new(guest.socket, guest.received, terms.stall_time) else {
+    let (stall_time, meter) = (site.shared.terms.stall_time, visit.meter.clone());
+    let Ok(stream) = Stream::new(guest.socket, guest.received, stall_time, meter) else {
         return End::Broken;
     };
     let io = TokioIo::new(stream);
     let service = service_fn(|request| answer(site.clone(), side, visit.clone(), request));
+    let watchdog = Watchdog::new(visit, guest.protocol);
     match guest.protocol {
         Protocol::Http2 => {
             let connection = http2_of(site).serve_connection(io, service);
-            drive(site, visit, connection, |it| it.graceful_shutdown()).await
+            drive(site, side, watchdog, connection, |it| it.graceful_shutdown()).await
         }
         _ => {
-            let connection = http1_of(site).serve_connection(io, service);
-            drive(site, visit, connection, |it| it.graceful_shutdown()).await
+            let connection = http1_of().serve_connection(io, service);
+            drive(site, side, watchdog, connection, |it| it.graceful_shutdown()).await
         }
     }
 }
@@ -70,21 +105,21 @@ async fn answer(
     side: Side,
     visit: Arc<Visit>,
     mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<Outgoing>, Infallible> {
+    visit.heard();
     if request.version() == http::Version::HTTP_2 && grpc::is_meant(request.headers()) {
         return Ok(site.grpc(visit, request).await);
     }
-    request.extensions_mut().insert(visit);
+    request.extensions_mut().insert(visit.clone());
     let response = site.router(side).oneshot(request.map(axum::body::Body::new)).await?;
-    Ok(response.map(Body::new))
+    visit.meter.answered();
+    Ok(response.map(|body| Outgoing::new(visit, None, Body::new(body), 0)))
 }
 
-fn http1_of(site: &Site) -> http1::Builder {
+fn http1_of() -> http1::Builder {
     let mut http1 = http1::Builder::new();
-    http1
-        .timer(TokioTimer::new())
-        .header_read_timeout(site.shared.terms.frame_time)
-        .max_buf_size(HEADER_BYTES as usize);
+    // Its own time limit counts while a connection is kept open between requests; the watchdog's does not.
+    http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEADER_BYTES as usize);
     http1
 }
 
@@ -98,61 +133,53 @@ fn http2_of(site: &Site) -> http2::Builder<TokioExecutor> {
         .max_send_buf_size(SEND_BYTES);
     let silence = site.shared.settings.silence;
     if !silence.is_zero() {
-        // Asked half-way, so that the answer has as long to come.
-        http2.keep_alive_interval(silence / 2).keep_alive_timeout(silence / 2);
+        // Early enough for a client that looks at its socket every few seconds.
+        http2.keep_alive_interval(silence / 3).keep_alive_timeout(NEVER);
     }
     http2
 }
 
-/// Serves the connection until it ends by itself, the server does, or nobody asks any more.
-async fn drive<C>(site: &Site, visit: &Visit, connection: C, finish: fn(Pin<&mut C>)) -> End
+/// Serves the connection until it ends by itself, the server does, or the watchdog bites.
+async fn drive<C>(
+    site: &Site,
+    side: Side,
+    mut watchdog: Watchdog<'_>,
+    connection: C,
+    finish: fn(Pin<&mut C>),
+) -> End
 where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut connection = pin!(connection);
     let mut life = site.life.subscribe();
-    let mut is_finishing = false;
+    let mut finishing = None;
     loop {
-        match *life.borrow_and_update() {
-            Life::Serving => {}
-            Life::Draining if is_finishing => {}
-            Life::Draining => {
-                is_finishing = true;
-                visit.drain();
-                finish(connection.as_mut());
-            }
-            Life::Stopped => return End::Drained,
+        let now = *life.borrow_and_update();
+        // A probe is to see that the server drains.
+        if now == Life::Draining && side == Side::Main && finishing.is_none() {
+            finishing = Some(End::Drained);
+            watchdog.visit().drain();
+            finish(connection.as_mut());
+        }
+        if now == Life::Stopped {
+            return End::Drained;
         }
         tokio::select! {
-            done = connection.as_mut() => return done.map_or_else(|error| why(&error), |()| {
-                if is_finishing { End::Drained } else { End::PeerClosed }
-            }),
+            done = connection.as_mut() => return match (done, finishing) {
+                (_, Some(end)) => end,
+                (Ok(()), None) => End::PeerClosed,
+                (Err(error), None) => why(&error),
+            },
             told = life.changed() => if told.is_err() { return End::Drained },
-            () = idleness(site, visit) => return End::Idle,
-            () = rest(visit), if is_finishing => return End::Drained,
+            end = watchdog.bite(finishing) => match end {
+                // It is told so, and has a little time to read that.
+                End::Idle if finishing.is_none() => {
+                    finishing = Some(end);
+                    finish(connection.as_mut());
+                }
+                end => return end,
+            },
         }
-    }
-}
-
-/// Ends a while after the last call of ours was answered: streams of stock services may never end.
-async fn rest(visit: &Visit) {
-    loop {
-        sleep(LINGER).await;
-        if !visit.is_busy() {
-            return;
-        }
-    }
-}
-
-/// Ends when no request came for too long.
-async fn idleness(site: &Site, visit: &Visit) {
-    let Some(idle) = site.shared.terms.idle else { return pending().await };
-    loop {
-        let left = (visit.last_asked() + idle).since(site.shared.engine.clock().now());
-        if left.is_zero() {
-            return;
-        }
-        sleep(left).await;
     }
 }
 
@@ -163,26 +190,10 @@ fn why(error: &hyper::Error) -> End {
         let is_stalled = io.kind() == io::ErrorKind::TimedOut;
         return if is_stalled { End::Stalled } else { End::Broken };
     }
-    if error.is_timeout() {
-        return End::Silent;
-    }
     let is_gone = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
-    if is_gone || h2.is_some_and(h2::Error::is_go_away) && h2.is_some_and(h2::Error::is_remote) {
+    if is_gone || h2.is_some_and(|h2| h2.is_go_away() && h2.is_remote()) {
         return End::PeerClosed;
     }
     tracing::debug!(%error, "a rule of HTTP was broken");
     End::BrokenHttp
-}
-
-/// Ends the connection's own session, now or when its grace has passed.
-fn part(site: &Site, visit: &Visit, end: End) {
-    let Some(session) = visit.take_session() else { return };
-    let grace = site.shared.settings.disconnect_grace;
-    if grace.is_zero() || end == End::Drained {
-        return session.end_disconnected();
-    }
-    tokio::spawn(async move {
-        sleep(grace).await;
-        session.end_disconnected();
-    });
 }

@@ -34,9 +34,8 @@ pub(super) fn services() -> (Routes, HealthReporter) {
     (routes.prepare(), reporter)
 }
 
-/// Keeps the health service true until the server stops. Its watches end with the draining: they would
-/// hold it up.
-pub(super) async fn keep(site: Arc<Site>, mut reporter: HealthReporter) {
+/// Keeps the health service true until the server stops.
+pub(super) async fn keep(site: Arc<Site>, reporter: HealthReporter) {
     let mut life = site.life.subscribe();
     let mut told = None;
     while *life.borrow_and_update() == Life::Serving {
@@ -53,9 +52,6 @@ pub(super) async fn keep(site: Arc<Site>, mut reporter: HealthReporter) {
         }
     }
     tell(&reporter, ServingStatus::NotServing).await;
-    for service in names() {
-        reporter.clear_service_status(service).await;
-    }
 }
 
 async fn tell(reporter: &HealthReporter, status: ServingStatus) {

@@ -3,8 +3,9 @@
 //! A small tokio runtime serves them: no thread of it runs anything for ttrpc, and no reactor anything
 //! for HTTP. Both go through the method table.
 //!
-//! Reading order: `admin` (an address of their own for those who run it), `guest` (one connection), `grpc` (its framing), `visit` (its calls), `reply` and
-//! `inbox` (what is owed to a call), `http` (pages and JSON), `health`.
+//! Reading order: `guest` (one connection), `stream` and `meter` (its socket), `visit` (its calls), `grpc`
+//! (their framing), `reply` and `inbox` (what is owed to a call), `outgoing` (its way out), `http` (pages
+//! and JSON), `health`, `admin` (an address for those who run the server).
 
 mod admin;
 mod grpc;
@@ -12,9 +13,12 @@ mod guest;
 mod health;
 mod http;
 mod inbox;
+mod meter;
+mod outgoing;
 mod reply;
 mod stream;
 mod visit;
+mod watchdog;
 
 use std::io;
 use std::sync::Arc;
@@ -25,10 +29,11 @@ use hyper::body::Incoming;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tonic::body::Body;
 use tonic::service::Routes;
 
+use self::outgoing::Outgoing;
 use self::visit::Visit;
+use super::conn::End;
 use super::listener::Listener;
 use super::sniff::Protocol;
 use super::socket::Socket;
@@ -146,12 +151,12 @@ impl Site {
         &self,
         visit: Arc<Visit>,
         request: ::http::Request<Incoming>,
-    ) -> ::http::Response<Body> {
+    ) -> ::http::Response<Outgoing> {
         if request.uri().path().starts_with("/grpc.") {
             let Ok(response) = tower::Service::call(&mut self.stock.clone(), request).await;
-            return response;
+            return response.map(|body| Outgoing::new(visit, None, body, 0));
         }
-        grpc::answer(visit, self.shared.engine.limits().frame_bytes, request).await
+        grpc::answer(visit, request).await
     }
 
     fn router(&self, side: Side) -> Router {
@@ -179,9 +184,18 @@ async fn receive(
             Some(guest) = arrivals.recv() => {
                 guests.spawn(guest::serve(site.clone(), Side::Main, guest));
             }
-            Some(_) = guests.join_next() => {}
+            Some(done) = guests.join_next() => {
+                if let Err(error) = done {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+            }
             told = life.changed() => if told.is_err() { return },
         }
+    }
+    // Handed over while the last one ended.
+    arrivals.close();
+    while let Ok(guest) = arrivals.try_recv() {
+        site.shared.ended(site.shared.engine.clock().now(), End::Drained, &guest.socket);
     }
     drop(ending);
 }

@@ -1,25 +1,25 @@
 //! What is owed to a call: an outcome, a watch, or a task's messages.
 //!
-//! Each has at most one message on its way: the next is made when the connection asks for it, and it is
+//! The next message is made when the connection asks for it, once the one before has found room, and it is
 //! then the newest. A slow reader skips states, and its memory is a constant.
 
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
-use super::visit::{Place, to_bytes};
-use crate::clock::Moment;
+use super::inbox::Inbox;
+use super::visit::{Visit, to_bytes};
 use crate::engine::Follower;
 use crate::error::Error;
 use crate::service::{Body, EMPTY, Shape, Step, Task, Telling};
 
 pub(super) enum Reply {
-    Outcome(Place, Shape),
+    Outcome { visit: Arc<Visit>, inbox: Arc<Inbox>, shape: Shape },
     Watch(Box<Watching>),
     Task(Box<Errand>),
 }
@@ -31,7 +31,7 @@ impl Reply {
     /// True if it may have more than one message.
     pub(super) fn streams(&self) -> bool {
         match self {
-            Reply::Outcome(..) => false,
+            Reply::Outcome { .. } => false,
             Reply::Watch(_) => true,
             Reply::Task(errand) => errand.streams,
         }
@@ -40,7 +40,7 @@ impl Reply {
     /// True if a change may come of it though its caller hears nothing of that.
     pub(super) fn may_have_happened(&self) -> bool {
         match self {
-            Reply::Outcome(..) => true,
+            Reply::Outcome { .. } => true,
             Reply::Watch(_) => false,
             Reply::Task(errand) => errand.task.is_under_way(),
         }
@@ -49,10 +49,10 @@ impl Reply {
     /// The one message of a call that has no more.
     pub(super) async fn only(&mut self) -> Result<Bytes, Error> {
         match self {
-            Reply::Outcome(place, shape) => {
-                let term = place.inbox.next_outcome().await?;
+            Reply::Outcome { visit, inbox, shape } => {
+                let term = inbox.next_outcome().await?;
                 if let Shape::Closed(election) = shape {
-                    place.visit().close_watches(election);
+                    visit.close_watches(election);
                 }
                 Ok(to_bytes(shape.body(&term)))
             }
@@ -66,7 +66,7 @@ impl Reply {
     /// The next message of one that streams.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         match self {
-            Reply::Outcome(..) => Poll::Ready(None),
+            Reply::Outcome { .. } => Poll::Ready(None),
             Reply::Watch(watching) => watching.poll(cx),
             Reply::Task(errand) => errand.poll(cx),
         }
@@ -75,21 +75,22 @@ impl Reply {
 
 /// A v1 watch.
 pub(super) struct Watching {
-    place: Place,
+    visit: Arc<Visit>,
+    inbox: Arc<Inbox>,
     telling: Telling,
     is_over: bool,
 }
 
 impl Watching {
-    pub(super) fn new(place: Place, follower: Follower) -> Self {
-        Self { place, telling: Telling::new(follower), is_over: false }
+    pub(super) fn new(visit: Arc<Visit>, inbox: Arc<Inbox>, follower: Follower) -> Self {
+        Self { visit, inbox, telling: Telling::new(follower), is_over: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let inbox = &self.place.inbox;
+        let inbox = &self.inbox;
         inbox.register(cx);
         if let Some(Err(error)) = inbox.outcome() {
             self.is_over = true;
@@ -101,7 +102,7 @@ impl Watching {
         // Lowered before it looks: what comes later wakes again.
         inbox.take_changed();
         if let Some((term, merged)) = self.telling.next() {
-            self.place.visit().count_event(merged);
+            self.visit.count_event(merged);
             return Poll::Ready(Some(Ok(to_bytes(Body::of_change(&term)))));
         }
         if self.is_over {
@@ -117,7 +118,8 @@ impl Watching {
 
 /// A task and where it stands.
 pub(super) struct Errand {
-    place: Place,
+    visit: Arc<Visit>,
+    inbox: Arc<Inbox>,
     task: Box<dyn Task>,
     /// It is a stream; otherwise it answers a unary call.
     streams: bool,
@@ -129,24 +131,35 @@ pub(super) struct Errand {
 }
 
 impl Errand {
-    pub(super) fn new(place: Place, task: Box<dyn Task>, streams: bool) -> Self {
-        Self { place, task, streams, is_due: true, is_over: false, wake: None, scratch: Vec::new() }
+    pub(super) fn new(
+        visit: Arc<Visit>,
+        inbox: Arc<Inbox>,
+        task: Box<dyn Task>,
+        streams: bool,
+    ) -> Self {
+        let (wake, scratch) = (None, Vec::new());
+        Self { visit, inbox, task, streams, is_due: true, is_over: false, wake, scratch }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if self.is_over {
             return Poll::Ready(None);
         }
-        self.place.inbox.register(cx);
+        self.inbox.register(cx);
         self.take_in();
-        let is_stuck = self.place.inbox.drains() && !self.task.is_under_way();
-        while self.is_due || is_stuck || self.is_time(cx) {
+        let drains = self.inbox.drains();
+        self.is_due |= drains;
+        while self.is_due || self.is_time(cx) {
             self.is_due = false;
             self.scratch.clear();
-            let step = self.task.poll(self.now(), &mut self.scratch);
+            let now = self.visit.now();
+            let step = self.task.poll(now, &mut self.scratch);
             match step {
-                Step::Wait(_) if is_stuck => return self.last(Some(Err(Error::Draining))),
-                Step::Wait(wake) => self.wake = wake.map(|at| Box::pin(sleep(at - self.now()))),
+                // Asked now: the poll may have begun something.
+                Step::Wait(_) if drains && !self.task.is_under_way() => {
+                    return self.last(Some(Err(Error::Draining)));
+                }
+                Step::Wait(wake) => self.wake = wake.map(|at| Box::pin(sleep(at - now))),
                 Step::Message if self.streams => {
                     self.is_due = true;
                     return Poll::Ready(Some(Ok(self.message())));
@@ -164,7 +177,7 @@ impl Errand {
 
     /// What the engine brought since the last time.
     fn take_in(&mut self) {
-        let inbox = &self.place.inbox;
+        let inbox = &self.inbox;
         self.is_due |= inbox.take_changed();
         while let Some(outcome) = inbox.outcome() {
             self.task.outcome(outcome);
@@ -192,31 +205,31 @@ impl Errand {
     fn message(&mut self) -> Bytes {
         mem::take(&mut self.scratch).into()
     }
-
-    fn now(&self) -> Moment {
-        self.place.engine().clock().now()
-    }
 }
 
 /// A reply with the time that its caller gave it.
 pub(super) struct Timed {
     reply: Reply,
     deadline: Option<Pin<Box<Sleep>>>,
+    is_over: bool,
 }
 
 impl Timed {
-    pub(super) fn new(reply: Reply, time: Option<Duration>) -> Self {
-        Self { reply, deadline: time.map(|time| Box::pin(sleep(time))) }
+    pub(super) fn new(reply: Reply, deadline: Option<Pin<Box<Sleep>>>) -> Self {
+        Self { reply, deadline, is_over: false }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if let Poll::Ready(next) = self.reply.poll(cx) {
-            return Poll::Ready(next);
+        if self.is_over {
+            return Poll::Ready(None);
         }
-        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
-        ready!(deadline.as_mut().poll(cx));
-        self.deadline = None;
-        Poll::Ready(Some(Err(late(&self.reply))))
+        // First: a reader that is slow enough would never be late.
+        let deadline = self.deadline.as_mut();
+        if deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            self.is_over = true;
+            return Poll::Ready(Some(Err(late(&self.reply))));
+        }
+        self.reply.poll(cx)
     }
 }
 

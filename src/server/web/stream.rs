@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
 
+use super::meter::Meter;
 use crate::server::socket::Socket;
 
 pub(super) struct Stream {
@@ -19,6 +21,7 @@ pub(super) struct Stream {
     stall_time: Duration,
     /// Runs while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    meter: Arc<Meter>,
 }
 
 enum Either {
@@ -27,12 +30,18 @@ enum Either {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, received: Vec<u8>, stall_time: Duration) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: Socket,
+        received: Vec<u8>,
+        stall_time: Duration,
+        meter: Arc<Meter>,
+    ) -> io::Result<Self> {
+        meter.read(received.len());
         let socket = match socket {
             Socket::Tcp(stream, _) => Either::Tcp(TcpStream::from_std(stream)?),
             Socket::Unix(stream) => Either::Unix(UnixStream::from_std(stream)?),
         };
-        Ok(Self { socket, received, used: 0, stall_time, stalled: None })
+        Ok(Self { socket, received, used: 0, stall_time, stalled: None, meter })
     }
 
     /// Watches over a write that did not go through.
@@ -75,7 +84,10 @@ impl AsyncRead for Stream {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.used == self.received.len() {
-            return self.socket.reader().poll_read(cx, into);
+            let before = into.filled().len();
+            ready!(self.socket.reader().poll_read(cx, into))?;
+            self.meter.read(into.filled().len() - before);
+            return Poll::Ready(Ok(()));
         }
         let rest = &self.received[self.used..];
         let count = rest.len().min(into.remaining());

@@ -1,15 +1,18 @@
-//! One connection to the web side: its caller in the method table, and its calls under way.
+//! One connection to the web side: its caller in the method table, its calls under way, and what waits
+//! for its peer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use crossbeam::atomic::AtomicCell;
 use slab::Slab;
+use tokio::sync::Notify;
 
 use super::inbox::Inbox;
+use super::meter::Meter;
 use super::reply::{Errand, Reply, Watching};
 use crate::clock::Moment;
-use crate::engine::{Election, Engine, Session};
+use crate::engine::{Election, Session};
 use crate::error::Error;
 use crate::server::Shared;
 use crate::server::counters::Tally;
@@ -17,13 +20,28 @@ use crate::service::{Answer, Body, Call, Caller, ReplyTo, too_many_streams};
 use crate::shard::{Sink, Ticket};
 
 pub(in crate::server) struct Visit {
-    shared: Arc<Shared>,
-    caller: Mutex<Caller>,
-    /// Calls that are not answered yet, watches among them.
+    pub(super) shared: Arc<Shared>,
+    pub(super) meter: Arc<Meter>,
+    caller: Mutex<Own>,
+    /// Calls whose answer has not left yet, watches among them.
     live: Mutex<Slab<Arc<Inbox>>>,
     draining: AtomicCell<bool>,
     /// The last request, or the beginning.
     asked: AtomicCell<Moment>,
+    /// Bytes of messages that have not arrived whole.
+    arriving: AtomicCell<usize>,
+    /// Bytes of answers that the peer has not taken, and when it took some last.
+    waiting: AtomicCell<usize>,
+    taken: AtomicCell<Moment>,
+    /// More waits than may.
+    pub(super) overflow: Notify,
+}
+
+/// What only one call at a time touches.
+struct Own {
+    caller: Caller,
+    /// The connection has ended: whatever still comes of it is too late.
+    is_over: bool,
 }
 
 /// What a call came to, so far.
@@ -36,7 +54,7 @@ pub(super) enum Begun {
 /// A call's place among those under way; given up when it is dropped.
 pub(super) struct Place {
     visit: Arc<Visit>,
-    pub(super) inbox: Arc<Inbox>,
+    inbox: Arc<Inbox>,
     key: usize,
 }
 
@@ -46,13 +64,29 @@ impl Drop for Place {
     }
 }
 
-impl Place {
-    pub(super) fn engine(&self) -> &Engine {
-        &self.visit.shared.engine
-    }
+/// Bytes of a message that is arriving; given back when it is dropped.
+pub(super) struct Arriving {
+    visit: Arc<Visit>,
+    bytes: usize,
+}
 
-    pub(super) fn visit(&self) -> &Visit {
-        &self.visit
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.visit.arriving.fetch_sub(self.bytes);
+    }
+}
+
+impl Arriving {
+    /// Some more came in.
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes += bytes;
+        let all = self.visit.arriving.fetch_add(bytes) + bytes;
+        let max = 2 * self.visit.shared.engine.limits().frame_bytes;
+        if all > max {
+            let advice = "send fewer large messages at once on a connection";
+            return Err(Error::LimitReached { limit: "arriving_bytes", max: max as u64, advice });
+        }
+        Ok(())
     }
 }
 
@@ -60,76 +94,89 @@ impl Visit {
     /// A new connection of `peer`, as people would call it.
     pub(super) fn new(shared: Arc<Shared>, peer: &str) -> Self {
         let (engine, terms) = (shared.engine.clone(), &shared.terms);
-        let asked = AtomicCell::new(engine.clock().now());
+        let now = engine.clock().now();
+        let meter = Arc::new(Meter::new(engine.clock().clone()));
         let (rules, told) = (terms.cache_rules.clone(), terms.told.clone());
         let caller = Caller::new(engine, peer.into(), rules, told, terms.latches.clone());
         Self {
-            caller: Mutex::new(caller),
+            caller: Mutex::new(Own { caller, is_over: false }),
             shared,
+            meter,
             live: Mutex::default(),
             draining: AtomicCell::new(false),
-            asked,
+            asked: AtomicCell::new(now),
+            arriving: AtomicCell::new(0),
+            waiting: AtomicCell::new(0),
+            taken: AtomicCell::new(now),
+            overflow: Notify::new(),
         }
     }
 
-    /// Puts a call to the method table.
-    pub(super) fn begin(self: &Arc<Self>, call: Call<'_>) -> Result<Begun, Error> {
-        self.asked.store(self.shared.engine.clock().now());
+    /// A request began, whatever it is for.
+    pub(super) fn heard(&self) {
+        self.asked.store(self.now());
+        self.meter.request();
+    }
+
+    /// Takes a place for a call; before its message is read, since that may be long in coming.
+    pub(super) fn place(self: &Arc<Self>) -> Result<Place, Error> {
+        let inbox = Arc::new(Inbox::default());
+        let max = self.shared.engine.limits().streams;
+        let mut live = locked(&self.live);
         if self.draining.load() {
             return Err(Error::Draining);
         }
-        let inbox = Arc::new(Inbox::default());
+        if live.len() >= max {
+            return Err(too_many_streams(max));
+        }
+        let key = live.insert(inbox.clone());
+        Ok(Place { visit: self.clone(), inbox, key })
+    }
+
+    pub(super) fn arriving(self: &Arc<Self>) -> Arriving {
+        Arriving { visit: self.clone(), bytes: 0 }
+    }
+
+    /// Puts a call to the method table.
+    pub(super) fn begin(self: &Arc<Self>, place: &Place, call: Call<'_>) -> Result<Begun, Error> {
+        if self.draining.load() {
+            return Err(Error::Draining);
+        }
+        let (inbox, visit) = (place.inbox.clone(), self.clone());
         let sink: Arc<dyn Sink> = inbox.clone();
-        let full = self.full();
-        let mut caller = locked(&self.caller);
-        let answer = caller.call(call, ReplyTo::new(&sink, Ticket { to: 0, about: 0 }, full));
+        let mut own = locked(&self.caller);
+        if own.is_over {
+            return Err(Error::Draining);
+        }
+        let answer = own.caller.call(call, ReplyTo::new(&sink, Ticket { to: 0, about: 0 }, None));
         let owed = match answer {
             Answer::Now(body) => {
                 let body = to_bytes(body);
-                caller.rest();
+                own.caller.rest();
                 return Ok(Begun::Done(body));
             }
             Answer::Bytes(body) => return Ok(Begun::Done(body.into())),
             Answer::Fail(error) => return Err(error),
             Answer::Closed(election) => {
-                drop(caller);
+                drop(own);
                 self.close_watches(&election);
                 return Ok(Begun::Done(Bytes::new()));
             }
-            Answer::Task(_) | Answer::Stream(_) if full.is_some() => {
-                return Err(too_many_streams(self.shared.engine.limits().streams));
-            }
-            Answer::Later(shape) => Reply::Outcome(self.place(inbox), shape),
-            Answer::Watch(follower) => {
-                Reply::Watch(Watching::new(self.place(inbox), follower).into())
-            }
-            Answer::Task(task) => Reply::Task(Errand::new(self.place(inbox), task, false).into()),
-            Answer::Stream(task) => Reply::Task(Errand::new(self.place(inbox), task, true).into()),
+            Answer::Later(shape) => Reply::Outcome { visit, inbox, shape },
+            Answer::Watch(follower) => Reply::Watch(Watching::new(visit, inbox, follower).into()),
+            Answer::Task(task) => Reply::Task(Errand::new(visit, inbox, task, false).into()),
+            Answer::Stream(task) => Reply::Task(Errand::new(visit, inbox, task, true).into()),
         };
         Ok(Begun::Owed(owed))
     }
 
     /// A call with one message for an answer.
     pub(super) async fn ask(self: &Arc<Self>, call: Call<'_>) -> Result<Bytes, Error> {
-        match self.begin(call)? {
+        let place = self.place()?;
+        match self.begin(&place, call)? {
             Begun::Done(body) => Ok(body),
             Begun::Owed(mut reply) => reply.only().await,
         }
-    }
-
-    /// The limit, if as many calls are under way as there may be.
-    fn full(&self) -> Option<usize> {
-        let max = self.shared.engine.limits().streams;
-        (locked(&self.live).len() >= max).then_some(max)
-    }
-
-    fn place(self: &Arc<Self>, inbox: Arc<Inbox>) -> Place {
-        let key = locked(&self.live).insert(inbox.clone());
-        if self.draining.load() {
-            // It began while the others were told.
-            inbox.drain();
-        }
-        Place { visit: self.clone(), inbox, key }
     }
 
     /// Lets the watches of that election end.
@@ -139,8 +186,9 @@ impl Visit {
 
     /// Watches end, what is under way is answered, nothing new is taken.
     pub(super) fn drain(&self) {
+        let live = locked(&self.live);
         self.draining.store(true);
-        locked(&self.live).iter().for_each(|(_, inbox)| inbox.drain());
+        live.iter().for_each(|(_, inbox)| inbox.drain());
     }
 
     /// When the last request came, or the connection.
@@ -148,18 +196,47 @@ impl Visit {
         self.asked.load()
     }
 
+    /// True while an answer has not left.
     pub(super) fn is_busy(&self) -> bool {
-        !locked(&self.live).is_empty()
+        !locked(&self.live).is_empty() || self.waiting.load() > 0
     }
 
     /// The connection has closed: its explicit sessions live on or end as each of them chose; its own is
     /// given to whoever decides when it ends.
     pub(super) fn take_session(&self) -> Option<Session> {
-        locked(&self.caller).take_session()
+        let mut own = locked(&self.caller);
+        own.is_over = true;
+        own.caller.take_session()
     }
 
     pub(super) fn count_event(&self, merged: u64) {
         self.shared.tallies.add(Tally { events: 1, merged, ..Tally::default() });
+    }
+
+    /// So many bytes wait for the peer from now on.
+    pub(super) fn owe(&self, bytes: usize) {
+        if self.waiting.fetch_add(bytes) == 0 {
+            self.taken.store(self.now());
+        }
+        if self.waiting.load() > self.shared.engine.limits().output_bytes {
+            self.overflow.notify_one();
+        }
+    }
+
+    /// The peer took them, or never will.
+    pub(super) fn pay(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes);
+        self.meter.taken(bytes);
+        self.taken.store(self.now());
+    }
+
+    /// Since when the peer has taken nothing of what waits for it, if anything does.
+    pub(super) fn stalled_since(&self) -> Option<Moment> {
+        (self.waiting.load() > 0).then(|| self.taken.load())
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.shared.engine.clock().now()
     }
 }
 

@@ -1,0 +1,91 @@
+//! What comes in on one connection, and when: who is silent, slow, or only makes noise.
+
+use crossbeam::atomic::AtomicCell;
+
+use crate::clock::{Clock, Moment};
+
+/// Bytes that may come in for the headers of one request.
+const FOR_A_REQUEST: u64 = 16 << 10;
+/// Bytes of other frames that may come in at a beat: pings, settings, windows.
+const FOR_A_BEAT: u64 = 64 << 10;
+
+/// Shared by a connection's socket, its requests and its watchdog.
+pub(super) struct Meter {
+    clock: Clock,
+    read: AtomicCell<u64>,
+    /// As many bytes have a reason.
+    allowed: AtomicCell<u64>,
+    /// When something came in last.
+    heard: AtomicCell<Moment>,
+    /// Bytes up to the beginning of the last request.
+    begun: AtomicCell<u64>,
+    /// When the first byte behind that came in.
+    owed_since: AtomicCell<Moment>,
+}
+
+impl Meter {
+    pub(super) fn new(clock: Clock) -> Self {
+        let now = AtomicCell::new(clock.now());
+        Self {
+            read: AtomicCell::new(0),
+            allowed: AtomicCell::new(4 * FOR_A_BEAT),
+            heard: AtomicCell::new(now.load()),
+            begun: AtomicCell::new(0),
+            owed_since: now,
+            clock,
+        }
+    }
+
+    /// The socket gave so many bytes.
+    pub(super) fn read(&self, count: usize) {
+        let now = self.clock.now();
+        self.heard.store(now);
+        if self.read.fetch_add(count as u64) == self.begun.load() {
+            self.owed_since.store(now);
+        }
+    }
+
+    /// A request began.
+    pub(super) fn request(&self) {
+        self.begun.store(self.read.load());
+        self.allowed.fetch_add(FOR_A_REQUEST);
+    }
+
+    /// A request was answered: whatever came in belonged to it.
+    pub(super) fn answered(&self) {
+        self.begun.store(self.read.load());
+    }
+
+    /// So many bytes were part of a request's message.
+    pub(super) fn message(&self, count: usize) {
+        self.allowed.fetch_add(count as u64);
+    }
+
+    /// The peer took so many bytes, and says so now and then.
+    pub(super) fn taken(&self, count: usize) {
+        self.allowed.fetch_add(count as u64 / 16);
+    }
+
+    /// A beat has passed. True if there was nothing but noise for too long: pings and settings cost who
+    /// sends them next to nothing.
+    pub(super) fn is_noise(&self) -> bool {
+        let read = self.read.load();
+        let allowed = self.allowed.load();
+        // What was not used is not saved up without end.
+        self.allowed.store(allowed.min(read + 4 * FOR_A_BEAT).max(FOR_A_BEAT) + FOR_A_BEAT);
+        read > allowed
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.read.load()
+    }
+
+    pub(super) fn last_heard(&self) -> Moment {
+        self.heard.load()
+    }
+
+    /// Since when the peer owes the rest of a request that it has begun, if it does.
+    pub(super) fn owed_since(&self) -> Option<Moment> {
+        (self.read.load() > self.begun.load()).then(|| self.owed_since.load())
+    }
+}
