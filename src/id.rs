@@ -113,6 +113,12 @@ pub enum SessionKind {
     Fast,
 }
 
+impl SessionKind {
+    /// In the order of their numbers.
+    pub(crate) const ALL: [SessionKind; 4] =
+        [SessionKind::Connection, SessionKind::Owned, SessionKind::Exclusive, SessionKind::Fast];
+}
+
 /// Who holds a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Holder {

@@ -63,6 +63,7 @@ mod elector;
 mod error;
 mod id;
 mod limits;
+mod meter;
 mod random;
 #[cfg(any(feature = "client", feature = "server"))]
 mod silence;

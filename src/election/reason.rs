@@ -53,7 +53,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub(super) const ALL: [Reason; 16] = [
+    pub(crate) const ALL: [Reason; 16] = [
         Reason::NeverChanged,
         Reason::Entered,
         Reason::Passed,

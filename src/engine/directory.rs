@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::record::Record;
 use crate::error::{EndReason, Error};
-use crate::id::{SessionId, SessionKey};
+use crate::id::{SessionId, SessionKey, SessionKind};
+use crate::lease::Ending;
 use crate::limits::SESSIONS_REMEMBERED;
 
 /// Sessions looked at while others wait.
@@ -40,6 +41,56 @@ struct Table {
     ended: BTreeMap<SessionId, (Digest, EndReason)>,
     /// Those that are remembered, in the order in which they ended.
     order: VecDeque<SessionId>,
+    counts: SessionCounts,
+}
+
+/// How many sessions of each kind there were and are, by the kind's number.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SessionCounts {
+    live: [u64; KINDS],
+    opened: [u64; KINDS],
+    ended: [[u64; ENDINGS.len()]; KINDS],
+}
+
+const KINDS: usize = SessionKind::ALL.len();
+/// Each with a word for it.
+const ENDINGS: [(Ending, &str); 4] = [
+    (Ending::Closed, "closed"),
+    (Ending::Disconnected, "disconnected"),
+    (Ending::Expired, "expired"),
+    (Ending::Ended, "ended"),
+];
+
+impl SessionCounts {
+    fn opened(&mut self, kind: SessionKind) {
+        self.opened[kind as usize] += 1;
+        self.live[kind as usize] += 1;
+    }
+
+    #[cfg(feature = "durable")]
+    fn restored(&mut self, kind: SessionKind) {
+        self.live[kind as usize] += 1;
+    }
+
+    fn ended(&mut self, kind: SessionKind, ending: Option<Ending>) {
+        self.live[kind as usize] -= 1;
+        if let Some(at) = ENDINGS.iter().position(|&(it, _)| Some(it) == ending) {
+            self.ended[kind as usize][at] += 1;
+        }
+    }
+
+    /// Each kind: how many live, and how many were opened.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (SessionKind, u64, u64)> {
+        let counts = self.live.into_iter().zip(self.opened);
+        SessionKind::ALL.into_iter().zip(counts).map(|(kind, (live, opened))| (kind, live, opened))
+    }
+
+    /// How many of each kind ended in which way, in a word.
+    pub(crate) fn endings(&self) -> impl Iterator<Item = (SessionKind, &'static str, u64)> {
+        SessionKind::ALL.into_iter().zip(self.ended).flat_map(|(kind, ended)| {
+            ENDINGS.into_iter().zip(ended).map(move |((_, word), count)| (kind, word, count))
+        })
+    }
 }
 
 /// A session as it is found.
@@ -92,6 +143,7 @@ impl Directory {
         table.last = table.last.max(record.id().number());
         table.live.insert(record.id(), record.clone());
         table.keys.extend(record.digest.map(|digest| (digest, record.id())));
+        table.counts.restored(record.kind());
     }
 
     /// Explicit sessions that were opened for a latch.
@@ -102,6 +154,10 @@ impl Directory {
 
     pub(super) fn len(&self) -> usize {
         self.table().live.len()
+    }
+
+    pub(super) fn counts(&self) -> SessionCounts {
+        self.table().counts
     }
 
     /// Lets in the session that `make` makes for a new id, unless `max` live already.
@@ -119,6 +175,7 @@ impl Directory {
         let id = SessionId::new(table.last).expect("2^64 sessions take centuries");
         let record = Arc::new(make(id));
         table.live.insert(id, record.clone());
+        table.counts.opened(record.kind());
         if let Some(digest) = record.digest {
             table.keys.insert(digest, id);
         }
@@ -130,6 +187,9 @@ impl Directory {
         let id = record.id();
         let mut table = self.table();
         let removed = table.live.remove(&id);
+        if removed.is_some() {
+            table.counts.ended(record.kind(), record.member.lease.ended());
+        }
         if let (Some(digest), Some(reason)) = (record.digest, record.member.ended()) {
             table.remember(id, digest, reason);
         }

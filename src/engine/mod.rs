@@ -13,6 +13,7 @@ mod recover;
 mod registry;
 mod session;
 mod sessions;
+mod tallied;
 mod timers;
 mod watch;
 
@@ -33,6 +34,7 @@ pub use self::options::{ChangeOptions, EnterOptions};
 pub use self::record::SessionInfo;
 pub(crate) use self::session::EndFollower;
 pub use self::session::{Failover, Session, SessionSettings};
+pub(crate) use self::tallied::Tallied;
 pub(crate) use self::watch::Follower;
 pub use self::watch::Watch;
 pub(crate) use crate::log::LatchMark;
@@ -47,6 +49,7 @@ use crate::error::Error;
 use crate::id::SessionKind;
 use crate::limits::{self, Limits};
 use crate::log::{Log, MemoryLog};
+use crate::meter::LimitHits;
 use crate::random::random_hex;
 use crate::shard::{Rules, Shard};
 
@@ -131,8 +134,8 @@ impl Engine {
     /// [`Error::InvalidName`]; [`Error::LimitReached`] at [`Limits::elections`].
     pub fn election(&self, name: &str) -> Result<Election, Error> {
         Election::checked(name.as_bytes(), self.limits())?;
-        let cell =
-            self.inner.registry.find_or_add(name, self.limits(), &self.inner.rules.unknown)?;
+        let cell = self.inner.registry.find_or_add(name, self.limits(), &self.inner.rules.unknown);
+        let cell = cell.inspect_err(|error| self.inner.rules.limit_hits.refused(error))?;
         Ok(Election::new(self.clone(), cell))
     }
 
@@ -354,6 +357,7 @@ impl EngineBuilder {
             clock: self.clock,
             floor: AtomicCell::new(floor),
             unknown: Arc::new(Term::unknown()),
+            limit_hits: LimitHits::default(),
         });
         let inner = Inner {
             registry: Registry::new(shards),

@@ -59,6 +59,11 @@ impl Registry {
         self.cells.get(name).map(|entry| entry.key().0.term().clone())
     }
 
+    /// The same, without becoming its reader.
+    pub(super) fn peek(&self, name: &str) -> Option<Arc<Term>> {
+        self.cells.get(name).map(|entry| entry.key().0.peek())
+    }
+
     /// The first `most` of the names that begin with `prefix` and come behind `after`, in order, with
     /// their published terms; those that nobody remembers are left out.
     pub(super) fn list(
@@ -67,7 +72,7 @@ impl Registry {
         after: Option<&str>,
         most: usize,
     ) -> Vec<(Box<str>, Arc<Term>)> {
-        self.order.begin(|| self.cells.iter().map(|entry| entry.key().0.clone()).collect());
+        self.begin_order();
         let mut page = Vec::new();
         self.order.walk(prefix, after, |cell| {
             let term = cell.peek();
@@ -77,6 +82,19 @@ impl Registry {
             page.len() < most
         });
         page
+    }
+
+    /// Calls `look` with each cell whose name begins with `prefix`, in order. Not for long: new names wait.
+    pub(super) fn look_through(&self, prefix: &str, mut look: impl FnMut(&Cell)) {
+        self.begin_order();
+        self.order.walk(prefix, None, |cell| {
+            look(cell);
+            true
+        });
+    }
+
+    fn begin_order(&self) {
+        self.order.begin(|| self.cells.iter().map(|entry| entry.key().0.clone()).collect());
     }
 
     pub(super) fn find_or_add(

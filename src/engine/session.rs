@@ -124,7 +124,8 @@ impl Session {
         let record = engine.inner.sessions.add(engine.limits().sessions, |session| {
             let member = Member::new(Holder { session, kind }, lease, ttl);
             Record::new(member, owner.into(), digest, latch, now)
-        })?;
+        });
+        let record = record.inspect_err(|error| engine.inner.rules.limit_hits.refused(error))?;
         engine.inner.session_ids.given(engine, record.id().number());
         if !ttl.is_zero() {
             engine.inner.timers.add(engine, record.clone());

@@ -6,10 +6,12 @@
 #[cfg(feature = "durable")]
 pub(crate) mod durable;
 mod memory;
+mod meter;
 #[cfg(feature = "durable")]
 mod record;
 
 pub(crate) use memory::MemoryLog;
+pub(crate) use meter::CommitMeter;
 
 use std::cell::Cell;
 use std::io;
@@ -142,6 +144,11 @@ pub(crate) trait Log: Send + Sync {
     /// Commits so far; each keeps all that waited.
     fn commits(&self) -> u64 {
         0
+    }
+
+    /// How long commits took, and how much each kept; `None` for a log without commits.
+    fn meter(&self) -> Option<&CommitMeter> {
+        None
     }
 
     /// Writes all that is kept now.

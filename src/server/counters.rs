@@ -2,7 +2,9 @@
 
 use crossbeam::atomic::AtomicCell;
 
+use super::book::Book;
 use super::conn::End;
+use crate::meter::{Count, LimitHits};
 
 /// A server's counters at one moment. They only rise, but for `connections`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,74 +35,73 @@ pub struct Counters {
 /// What one connection, or one pass of a reactor, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    pub(crate) requests: u64,
+    /// Plain GetTerms that were answered at once: what comes most.
+    pub(crate) reads: u64,
+    /// Other requests that were read.
+    pub(crate) others: u64,
     pub(crate) events: u64,
     pub(crate) merged: u64,
 }
 
 impl Tally {
+    pub(crate) fn requests(&self) -> u64 {
+        self.reads + self.others
+    }
+
     pub(super) fn add(&mut self, other: Tally) {
-        self.requests += other.requests;
+        self.reads += other.reads;
+        self.others += other.others;
         self.events += other.events;
         self.merged += other.merged;
     }
 }
 
-/// The counters of a server while it runs.
+/// What all reactors count together, since it is seldom.
 #[derive(Default)]
 pub(super) struct Tallies {
     pub(super) connections: AtomicCell<u64>,
     pub(super) accepted: AtomicCell<u64>,
     pub(super) refused: AtomicCell<u64>,
-    not_ttrpc: AtomicCell<u64>,
-    violations: AtomicCell<u64>,
-    slow_frames: AtomicCell<u64>,
-    stalled: AtomicCell<u64>,
-    requests: AtomicCell<u64>,
-    events: AtomicCell<u64>,
-    merged: AtomicCell<u64>,
+    /// By the number of the reason.
+    ended: [AtomicCell<u64>; End::LABELS.len()],
+    /// Those that the engine does not count.
+    pub(super) limit_hits: LimitHits,
 }
 
 impl Tallies {
-    /// Adds what a pass counted: once a pass, since the cells are shared.
-    pub(super) fn add(&self, tally: Tally) {
-        let cells = [&self.requests, &self.events, &self.merged];
-        for (cell, count) in cells.into_iter().zip([tally.requests, tally.events, tally.merged]) {
-            if count > 0 {
-                cell.fetch_add(count);
-            }
-        }
-    }
-
     /// Counts the end of a connection.
     pub(super) fn ended(&self, end: End) {
-        match end {
-            End::NotTtrpc(_) => &self.not_ttrpc,
-            End::Violation(_) | End::BrokenHttp => &self.violations,
-            End::SlowFrame => &self.slow_frames,
-            End::Stalled | End::TooMuchOutput => &self.stalled,
-            End::PeerClosed
-            | End::HandedOver
-            | End::Broken
-            | End::Silent
-            | End::Idle
-            | End::Drained => return,
+        if let Some(number) = end.number() {
+            self.ended[number].fetch_add(1);
         }
-        .fetch_add(1);
+        if end == End::TooMuchOutput {
+            self.limit_hits.hit("output_bytes");
+        }
     }
 
-    pub(super) fn read(&self) -> Counters {
+    /// Connections that ended for each reason, by its label.
+    pub(super) fn endings(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        End::LABELS.into_iter().zip(self.ended.iter().map(AtomicCell::load))
+    }
+
+    /// Together with what each reactor has in its book.
+    pub(super) fn read<'a>(&self, books: impl Iterator<Item = &'a Book> + Clone) -> Counters {
+        let ended = |label| {
+            let endings = self.endings().filter(|&(it, _)| it == label);
+            endings.map(|(_, count)| count).sum::<u64>()
+        };
+        let sum = |of: fn(&Book) -> &Count| books.clone().map(|book| of(book).read()).sum();
         Counters {
             connections: self.connections.load(),
             accepted: self.accepted.load(),
             refused: self.refused.load(),
-            not_ttrpc: self.not_ttrpc.load(),
-            violations: self.violations.load(),
-            slow_frames: self.slow_frames.load(),
-            stalled: self.stalled.load(),
-            requests: self.requests.load(),
-            events: self.events.load(),
-            merged: self.merged.load(),
+            not_ttrpc: ended("not_ttrpc"),
+            violations: ended("violation") + ended("broken_http"),
+            slow_frames: ended("slow_frame"),
+            stalled: ended("stalled") + ended("too_much_output"),
+            requests: sum(|book| &book.requests),
+            events: sum(|book| &book.events),
+            merged: sum(|book| &book.merged),
         }
     }
 }

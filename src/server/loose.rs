@@ -35,8 +35,13 @@ impl LooseConnection {
             latches: Latches::of(engine),
             hands_over: false,
         };
-        let conn =
-            Conn::new(engine.clone(), (outbox.clone(), 1), "loose".into(), Arc::new(terms), now);
+        let conn = Conn::new(
+            engine.clone(),
+            (outbox.clone(), 1),
+            "loose".into(),
+            (Arc::new(terms), Arc::default()),
+            now,
+        );
         Self { conn, outbox, next: Next::Keep, requests: 0, now }
     }
 
@@ -111,7 +116,7 @@ impl LooseConnection {
 
     /// Requests read until now.
     pub fn requests(&mut self) -> u64 {
-        self.requests += self.conn.take_tally().requests;
+        self.requests += self.conn.take_tally().requests();
         self.requests
     }
 

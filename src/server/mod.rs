@@ -4,16 +4,21 @@
 //! `reactor` (the loop), `peers` and `peer` (the loop's connections), `door`, `listener` and `socket`
 //! (how they come in). No file but `reactor` names mio.
 
+mod book;
 mod conn;
 mod counters;
 mod door;
 mod listener;
 #[cfg(feature = "internals")]
 mod loose;
+#[cfg(feature = "web")]
+mod metrics;
 mod outbox;
 mod peer;
 mod peers;
 mod reactor;
+#[cfg(feature = "web")]
+mod requests;
 mod settings;
 mod sniff;
 mod socket;
@@ -36,11 +41,16 @@ pub use self::counters::Counters;
 pub use self::loose::LooseConnection;
 pub use self::settings::ServerBuilder;
 
+use self::book::Book;
 use self::conn::{End, Terms};
 use self::counters::Tallies;
 use self::listener::Listener;
+#[cfg(feature = "web")]
+use self::metrics::{Shown, Start};
 use self::outbox::{Item, Outbox};
 use self::reactor::{Parts, Reactor};
+#[cfg(feature = "web")]
+use self::requests::Requests;
 use self::settings::Settings;
 use self::throttle::Throttle;
 use self::web::{Entrance, Guest, Web};
@@ -76,6 +86,16 @@ struct Shared {
     reactors: Vec<Handle>,
     endings: Throttle,
     refusals: Throttle,
+    /// It takes nothing new.
+    draining: AtomicCell<bool>,
+    /// Requests that other threads than the reactors answer.
+    #[cfg(feature = "web")]
+    #[allow(dead_code, reason = "for the transports that run on threads of their own")]
+    requests: Requests,
+    #[cfg(feature = "web")]
+    start: Start,
+    #[cfg(feature = "web")]
+    shown: Shown,
     entrance: Entrance,
 }
 
@@ -90,6 +110,7 @@ enum Life {
 /// A reactor, as the others see it.
 struct Handle {
     outbox: Arc<Outbox>,
+    book: Arc<Book>,
     /// Its connections.
     load: AtomicCell<usize>,
 }
@@ -109,18 +130,28 @@ impl Server {
 
         let parts = (0..builder.reactor_count()).map(|_| Parts::new().map_err(no_reactor));
         let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        let handle =
-            |part: &Parts| Handle { outbox: part.outbox.clone(), load: AtomicCell::new(0) };
+        let handle = |part: &Parts| Handle {
+            outbox: part.outbox.clone(),
+            book: Arc::default(),
+            load: AtomicCell::new(0),
+        };
         let (entrance, arrivals) = Entrance::open();
         let shared = Arc::new(Shared {
             entrance,
             reactors: parts.iter().map(handle).collect(),
             terms: Arc::new(builder.terms()),
+            #[cfg(feature = "web")]
+            start: Start::now(builder.engine.clock()),
+            #[cfg(feature = "web")]
+            shown: builder.shown,
+            #[cfg(feature = "web")]
+            requests: Requests::default(),
             engine: builder.engine,
             settings: builder.settings,
             tallies: Tallies::default(),
             endings: Throttle::default(),
             refusals: Throttle::default(),
+            draining: AtomicCell::new(false),
         });
 
         let (ending, ended) = channel::bounded(0);
@@ -152,12 +183,27 @@ impl Server {
 
     /// What it has counted until now.
     pub fn counters(&self) -> Counters {
-        self.shared.tallies.read()
+        self.shared.counters()
+    }
+
+    /// What it has counted, and where it stands, as Prometheus' text format has it: for those who serve it
+    /// at an address of their own. `docs/metrics.md` says what each number means.
+    ///
+    /// ```
+    /// let engine = tenure::Engine::builder().open()?;
+    /// let server = tenure::Server::builder(engine).listen("127.0.0.1:0").spawn()?;
+    /// assert!(server.metrics().contains("\ntenure_ready 1\n"));
+    /// # Ok::<(), tenure::Error>(())
+    /// ```
+    #[cfg(feature = "web")]
+    pub fn metrics(&self) -> String {
+        self.shared.metrics()
     }
 
     /// Stops listening, ends watches with UNAVAILABLE, finishes what is under way and closes the
     /// connections; whatever is left after `within` is cut off. True if nothing was.
     pub fn drain(&self, within: Duration) -> bool {
+        self.shared.draining.store(true);
         self.shared.tell_all(|| Item::Drain);
         self.tell_web(Life::Draining);
         let is_done = self.ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected);
@@ -213,6 +259,17 @@ fn no_reactor(error: io::Error) -> Error {
 }
 
 impl Shared {
+    fn counters(&self) -> Counters {
+        let counters = self.tallies.read(self.books());
+        #[cfg(feature = "web")]
+        let counters = self.requests.added_to(counters);
+        counters
+    }
+
+    fn books(&self) -> impl Iterator<Item = &Book> + Clone {
+        self.reactors.iter().map(|reactor| &*reactor.book)
+    }
+
     fn send(&self, reactor: usize, item: Item) {
         self.reactors[reactor].outbox.push(item);
     }
@@ -234,6 +291,7 @@ impl Shared {
         let max = self.engine.limits().connections as u64;
         if self.tallies.connections.fetch_add(1) >= max {
             self.tallies.connections.fetch_sub(1);
+            self.tallies.limit_hits.hit("connections");
             self.refused(now, &format_args!("limit reached: connections ({max})"));
             return false;
         }

@@ -41,13 +41,13 @@ impl Peer {
         }
     }
 
-    /// Works off what was held back, then reads once.
-    pub(super) fn read(&mut self, now: Moment, buffer: &mut [u8]) {
+    /// Works off what was held back, then reads once. How many bytes it read.
+    pub(super) fn read(&mut self, now: Moment, buffer: &mut [u8]) -> usize {
         if self.conn.has_work() {
             self.conn.feed(now, &[]);
         }
         if !self.readable || !self.conn.wants_read() {
-            return;
+            return 0;
         }
         match self.socket.read(buffer) {
             Ok(0) => {
@@ -58,15 +58,17 @@ impl Peer {
                 // A short read took all there was, but for an end that was told already.
                 self.readable = count == buffer.len() || self.ended;
                 self.conn.feed(now, &buffer[..count]);
+                return count;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => self.conn.broken(),
         }
+        0
     }
 
-    /// Writes until all has left, the socket takes no more, or it is others' turn.
-    pub(super) fn write(&mut self, now: Moment) {
+    /// Writes until all has left, the socket takes no more, or it is others' turn. How many bytes it wrote.
+    pub(super) fn write(&mut self, now: Moment) -> usize {
         let mut budget = WRITE_BYTES;
         while budget > 0 && self.can_write() {
             let pending = self.conn.pending();
@@ -83,9 +85,13 @@ impl Peer {
                     self.conn.sent(now, 0);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.conn.broken(),
+                Err(_) => {
+                    self.conn.broken();
+                    break;
+                }
             }
         }
+        WRITE_BYTES - budget
     }
 
     /// True if something waits for the peer, and its socket may take it.
@@ -130,7 +136,13 @@ mod tests {
             hands_over: false,
         };
         let sink = Arc::new(Outbox::new(|| {}));
-        let conn = Conn::new(engine.clone(), (sink, 1), "far".into(), Arc::new(terms), NOW);
+        let conn = Conn::new(
+            engine.clone(),
+            (sink, 1),
+            "far".into(),
+            (Arc::new(terms), Arc::default()),
+            NOW,
+        );
         (Peer::new(conn, socket, 1), far)
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::Shared;
+use super::book::Book;
 use super::conn::{Conn, Next};
 use super::counters::Tally;
 use super::outbox::Outbox;
@@ -28,6 +29,7 @@ pub(super) struct Peers {
     shared: Arc<Shared>,
     reactor: usize,
     sink: Arc<dyn Sink>,
+    book: Arc<Book>,
     peers: Slab<Box<Peer>>,
     /// Sessions whose connection is gone, in their grace.
     parted: Slab<Session>,
@@ -63,12 +65,14 @@ impl Peers {
         outbox: Arc<Outbox>,
         now: Moment,
     ) -> Self {
+        let book = shared.reactors[reactor].book.clone();
         let mut wheel = Wheel::new();
         wheel.advance(now, 0, &mut Vec::new());
         Self {
             shared,
             reactor,
             sink: outbox,
+            book,
             peers: Slab::new(),
             parted: Slab::new(),
             lives: 0,
@@ -111,6 +115,7 @@ impl Peers {
         let slot = entry.key();
         let key = u64::from(self.lives) << 32 | slot as u64;
         let (engine, terms) = (self.shared.engine.clone(), self.shared.terms.clone());
+        let terms = (terms, self.book.clone());
         let peer = socket.to_string().into();
         let mut conn = Conn::new(engine, (self.sink.clone(), key), peer, terms, now);
         if self.draining {
@@ -149,15 +154,17 @@ impl Peers {
     /// Reads once from each connection that is ready.
     pub(super) fn read_ready(&mut self, now: Moment) {
         mem::swap(&mut self.ready, &mut self.reading);
+        let mut bytes = 0;
         while let Some(slot) = self.reading.pop() {
             if let Some(peer) = self.peers.get_mut(slot) {
                 peer.is_ready = false;
                 peer.conn.borrow_room(&mut self.spares);
-                peer.read(now, &mut self.buffer);
+                bytes += peer.read(now, &mut self.buffer);
                 self.part(slot, now);
                 self.touch(slot);
             }
         }
+        self.book.bytes_read.add(bytes as u64);
     }
 
     pub(super) fn deliver(&mut self, now: Moment, ticket: Ticket, outcome: Outcome) {
@@ -207,12 +214,12 @@ impl Peers {
     /// Writes once to each connection that something happened to, and sees what it needs next. Who could
     /// take more waits for the next pass, behind the others.
     pub(super) fn flush(&mut self, now: Moment) {
-        let mut tally = Tally::default();
+        let (mut tally, mut bytes) = (Tally::default(), 0);
         let mut writing = mem::replace(&mut self.touched, mem::take(&mut self.writing));
         for slot in writing.drain(..) {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             peer.is_touched = false;
-            peer.write(now);
+            bytes += peer.write(now);
             peer.conn.return_room(&mut self.spares);
             tally.add(peer.conn.take_tally());
             if peer.can_write() {
@@ -221,7 +228,8 @@ impl Peers {
             self.settle(slot, now);
         }
         self.writing = writing;
-        self.shared.tallies.add(tally);
+        self.book.bytes_written.add(bytes as u64);
+        self.book.add(tally);
     }
 
     fn settle(&mut self, slot: usize, now: Moment) {
@@ -276,7 +284,8 @@ impl Peers {
 
     fn remove(&mut self, slot: usize, now: Moment) {
         self.part(slot, now);
-        let peer = self.peers.remove(slot);
+        let mut peer = self.peers.remove(slot);
+        peer.conn.abandon();
         if let Some((timer, _)) = peer.timer {
             self.wheel.cancel(timer);
         }

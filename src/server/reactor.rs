@@ -13,6 +13,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use super::book::Book;
 use super::door::Door;
 use super::listener::Listener;
 use super::outbox::{Item, Outbox};
@@ -33,6 +34,7 @@ pub(super) struct Reactor {
     shared: Arc<Shared>,
     door: Door,
     peers: Peers,
+    book: Arc<Book>,
     /// Until then it polls without sleeping.
     awake_until: Moment,
     life: Life,
@@ -77,6 +79,7 @@ impl Reactor {
             peers: Peers::new(shared.clone(), index, outbox.clone(), now),
             door: Door::new(listeners, shared.clone()),
             outbox,
+            book: shared.reactors[index].book.clone(),
             shared,
             awake_until: now,
             life: Life::Serving,
@@ -112,6 +115,7 @@ impl Reactor {
     /// Waits until something happens, and says when that was.
     fn sleep(&mut self) -> Moment {
         let before = self.shared.engine.clock().now();
+        self.book.end_pass(before);
         let patience = self.patience(before);
         match self.poll.poll(&mut self.events, patience) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
@@ -123,6 +127,7 @@ impl Reactor {
         }
         self.outbox.is_awake();
         let now = self.shared.engine.clock().now();
+        self.book.begin_pass(now);
         if !self.events.is_empty() || self.outbox.len() > 0 {
             self.awake_until = now + self.shared.settings.busy_poll;
         }

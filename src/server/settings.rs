@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::Server;
 use super::conn::Terms;
+#[cfg(feature = "web")]
+use super::metrics::{DroppedLines, Shown};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::service::{CacheRule, Latches};
@@ -30,6 +32,8 @@ pub struct ServerBuilder {
     connection_idle: Option<Duration>,
     cache_rules: Vec<CacheRule>,
     pub(super) settings: Settings,
+    #[cfg(feature = "web")]
+    pub(super) shown: Shown,
 }
 
 /// What the reactors look at.
@@ -58,6 +62,8 @@ impl ServerBuilder {
                 disconnect_grace: Duration::ZERO,
                 silence: TEN_SECONDS,
             },
+            #[cfg(feature = "web")]
+            shown: Shown::default(),
         }
     }
 
@@ -132,6 +138,25 @@ impl ServerBuilder {
     #[cfg(feature = "web")]
     pub fn ttrpc_only(mut self) -> Self {
         self.web = false;
+        self
+    }
+
+    /// Shows each election whose name matches this glob (`*` stands for any text, `?` for one character) by
+    /// itself among the metrics: the first 1,000, and how many more there are. One that is named without
+    /// either is shown also while nobody knows it. By default none is.
+    ///
+    /// The first look for a glob with `*` or `?` puts all names in order, as
+    /// [`Engine::list_elections`] does; each look then walks the names that begin as the glob does.
+    #[cfg(feature = "web")]
+    pub fn metrics_election(mut self, glob: impl Into<String>) -> Self {
+        self.shown.elections.push(glob.into());
+        self
+    }
+
+    /// Shows among the metrics how many log lines were dropped, as `count` has it: a number that only rises.
+    #[cfg(feature = "web")]
+    pub fn log_lines_dropped(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.shown.log_lines_dropped = Some(DroppedLines(Arc::new(count)));
         self
     }
 

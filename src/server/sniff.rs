@@ -13,6 +13,12 @@ pub(crate) enum Protocol {
     Unknown,
 }
 
+impl Protocol {
+    /// In the order of their numbers.
+    pub(crate) const ALL: [Protocol; 5] =
+        [Protocol::Ttrpc, Protocol::Http2, Protocol::Http1, Protocol::Tls, Protocol::Unknown];
+}
+
 /// How a connection begins that is not ttrpc. A ttrpc frame begins with 0x00, since none is as long
 /// as 16 MiB.
 const BEGINNINGS: [(&[u8], Protocol); 11] = [

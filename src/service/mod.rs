@@ -8,8 +8,10 @@ mod acting;
 mod cache;
 mod election_v1;
 mod elections_v1;
+pub(crate) mod glob;
 mod kept;
 mod latch;
+mod methods;
 mod names;
 #[cfg(test)]
 pub(crate) mod probe;
@@ -23,6 +25,7 @@ use crossbeam::atomic::AtomicCell;
 
 pub use self::cache::CacheRule;
 pub(crate) use self::latch::Latches;
+pub(crate) use self::methods::{METHODS, Method};
 pub(crate) use self::task::{Step, Task};
 pub(crate) use self::telling::Telling;
 

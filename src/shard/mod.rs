@@ -12,6 +12,7 @@
 #[allow(unreachable_pub, reason = "the tests plant them through `internals`")]
 pub mod canary;
 mod command;
+mod counts;
 #[cfg(feature = "failpoints")]
 mod failpoint;
 mod follower;
@@ -32,6 +33,7 @@ use failpoint::failpoint;
 #[cfg(feature = "durable")]
 pub(crate) use command::Restored;
 pub(crate) use command::{Act, Command, Intent, Tags, Work};
+pub(crate) use counts::Counts;
 pub(crate) use follower::{Followers, Slot};
 pub(crate) use member::Member;
 pub(crate) use reply::{Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};

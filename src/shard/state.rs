@@ -10,7 +10,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::Arc;
 
+use crossbeam::utils::CachePadded;
+
 use super::command::{Act, Command, Intent, Restored, SessionEnd, Tags, Work};
+use super::counts::Counts;
 use super::follower::Followers;
 use super::handover::Handover;
 use super::member::Member;
@@ -47,6 +50,8 @@ pub(super) struct State {
     handovers: Map<ByPlace, Arc<Handover>>,
     /// Elections that were created by name, with their latest tags; they are known also while empty.
     created: Map<ByPlace, Tags>,
+    /// Apart from what other writers write.
+    counts: Arc<CachePadded<Counts>>,
 }
 
 struct Standing {
@@ -55,8 +60,8 @@ struct Standing {
 }
 
 impl State {
-    pub(super) fn new(shard: usize) -> Self {
-        Self { shard, ..Self::default() }
+    pub(super) fn new(shard: usize, counts: Arc<CachePadded<Counts>>) -> Self {
+        Self { shard, counts, ..Self::default() }
     }
 
     /// Starts a turn.
@@ -79,8 +84,11 @@ impl State {
         }
     }
 
-    /// Hands the turn to the log.
-    pub(super) fn commit(&mut self, log: &dyn Log) {
+    /// Hands the turn of so many commands to the log.
+    pub(super) fn commit(&mut self, commands: usize, log: &dyn Log) {
+        if commands > 0 {
+            self.counts.turns.add(commands as u64, 1);
+        }
         if self.turn.is_empty() {
             return;
         }
@@ -93,6 +101,9 @@ impl State {
         match work {
             Work::Change { cell, act, intent } => {
                 let outcome = self.change(&cell, act, intent.as_deref(), rules);
+                if let Err(error) = &outcome {
+                    rules.limit_hits.refused(error);
+                }
                 self.turn.answer(reply, outcome);
                 None
             }
@@ -190,6 +201,7 @@ impl State {
     /// Takes an election as it was kept; then those leave who did not outlive the process before.
     fn restore(&mut self, cell: &Arc<Cell>, restored: Restored, rules: &Rules) {
         let Restored { term, members, gone, formers } = restored;
+        self.counts.restored(&term);
         cell.advance(term.clone());
         cell.publish(term);
         members.iter().for_each(|member| self.stands(member, cell));
@@ -237,6 +249,10 @@ impl State {
         let effect = election::apply(now, rule, origin, &rules.bounds())?;
         let Some(effect) = effect else { return Ok(None) };
         let next = Arc::new(effect.term);
+        self.counts.changed(now, &next);
+        if let Rule::Leave { session, why: Departure::Disconnected } = *rule {
+            self.counts.disconnected(session, now, &next);
+        }
         if matches!(rule, Rule::Delete) {
             rules.floor.fetch_max(now.number());
         }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crossbeam::atomic::AtomicCell;
+use crossbeam::utils::CachePadded;
 
 use super::command::Command;
+use super::counts::Counts;
 use super::mailbox::{Mailbox, Next, Overloaded};
 use super::state::State;
 use super::turn;
@@ -14,6 +16,7 @@ use crate::election::{Bounds, Term};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::log::Log;
+use crate::meter::LimitHits;
 
 /// What all shards of an engine share.
 pub(crate) struct Rules {
@@ -24,6 +27,7 @@ pub(crate) struct Rules {
     pub(crate) floor: AtomicCell<u64>,
     /// How an unknown name reads.
     pub(crate) unknown: Arc<Term>,
+    pub(crate) limit_hits: LimitHits,
 }
 
 impl Rules {
@@ -41,12 +45,14 @@ pub(crate) struct Shard {
     index: usize,
     mailbox: Mailbox<Command<'static>, State>,
     rules: Arc<Rules>,
+    counts: Arc<CachePadded<Counts>>,
 }
 
 impl Shard {
     pub(crate) fn new(index: usize, rules: Arc<Rules>) -> Self {
-        let mailbox = Mailbox::new(State::new(index));
-        Self { index, mailbox, rules }
+        let counts = Arc::<CachePadded<Counts>>::default();
+        let mailbox = Mailbox::new(State::new(index, counts.clone()));
+        Self { index, mailbox, rules, counts }
     }
 
     /// Has the command run: by this thread if nobody else is at it. Its reply always comes.
@@ -73,7 +79,14 @@ impl Shard {
     fn refuse(&self, command: Command<'_>) {
         let max = self.rules.limits.mailbox as u64;
         let advice = "the shard has too much to do; try again a little later";
-        command.reply.send(Err(Error::LimitReached { limit: "mailbox", max, advice }));
+        let error = Error::LimitReached { limit: "mailbox", max, advice };
+        self.rules.limit_hits.refused(&error);
+        command.reply.send(Err(error));
+    }
+
+    /// What its writer has counted.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Commands that wait.
@@ -102,7 +115,7 @@ impl Shard {
                 self.mailbox.put_back(rest);
             }
         }
-        state.commit(&*self.rules.log);
+        state.commit(commands, &*self.rules.log);
         turn.is_done = true;
     }
 }

@@ -16,9 +16,10 @@ use super::keeper::Keeper;
 use super::place::{Place, io_fault};
 use super::store::{Fault, Store};
 use crate::bell;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::limits::SHARDS;
-use crate::log::Unit;
+use crate::log::{CommitMeter, Unit};
 
 /// Units in one commit, at most: so it has a bound, and the first of them does not wait too long.
 const BATCH: usize = 4096;
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) backlog: Box<[AtomicCell<usize>]>,
     pub(super) committer: OnceLock<Thread>,
     pub(super) commits: AtomicCell<u64>,
+    pub(super) meter: CommitMeter,
     #[cfg(feature = "failpoints")]
     planted: Option<canary::Canary>,
 }
@@ -70,6 +72,7 @@ impl Inner {
             backlog: (0..SHARDS).map(|_| AtomicCell::new(0)).collect(),
             committer: OnceLock::new(),
             commits: AtomicCell::new(0),
+            meter: CommitMeter::default(),
             #[cfg(feature = "failpoints")]
             planted: canary::planted(),
             keeper: Mutex::new(Keeper { folder, store: Some(store), held: VecDeque::new() }),
@@ -149,6 +152,8 @@ impl Inner {
         if self.planted == Some(canary::Canary::AnswerBeforeCommit) {
             keeper.held.iter_mut().for_each(|unit| unit.release());
         }
+        let clock = Clock::system();
+        let began = clock.now();
         let mut kept = keeper.keep(&batch);
         if matches!(kept, Err(Fault::Full)) {
             let was_open = self.state.compare_exchange(State::Open, State::Full).is_ok();
@@ -163,6 +168,9 @@ impl Inner {
         match kept {
             Ok(wrote) => {
                 self.commits.fetch_add(u64::from(wrote));
+                if wrote {
+                    self.meter.committed(keeper.held.len(), clock.now() - began);
+                }
                 self.is_stuck.store(false);
                 self.release(keeper);
                 true

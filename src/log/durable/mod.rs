@@ -35,7 +35,7 @@ use crossbeam::atomic::AtomicCell;
 use self::committer::{Inner, State, Worker};
 use self::place::Place;
 use self::store::{Fault, Store};
-use super::{Log, Unit, will_help};
+use super::{CommitMeter, Log, Unit, will_help};
 use crate::error::Error;
 
 /// Told once, when nothing can be kept any more.
@@ -111,6 +111,10 @@ impl Log for DurableLog {
 
     fn commits(&self) -> u64 {
         self.inner.commits.load()
+    }
+
+    fn meter(&self) -> Option<&CommitMeter> {
+        Some(&self.inner.meter)
     }
 
     fn is_durable(&self) -> bool {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::output::Output;
-use super::streams::{About, Kind, Watch};
+use super::streams::{About, Asked, Kind, Watch};
 use super::{Conn, quick};
 use crate::clock::Moment;
 use crate::engine::Election;
 use crate::error::Error;
-use crate::service::{Answer, Body, Call, EMPTY, ReplyTo, SESSION, Shape};
+use crate::server::book::OK;
+use crate::service::{Answer, Body, Call, EMPTY, Method, ReplyTo, SESSION, Shape};
 use crate::shard::{Outcome, Ticket};
 use crate::wire::envelope::{self, Request};
 
@@ -18,27 +19,32 @@ impl Conn {
         if !self.is_new(stream) {
             return;
         }
-        self.tally.requests += 1;
         if !self.draining
             && let Some(name) = quick::get_term(payload)
             && let Some(body) = self.caller.known_term(name)
         {
+            self.tally.reads += 1;
             return put_reply(&mut self.output, stream, body);
         }
+        self.tally.others += 1;
         let request = match Request::decode(payload) {
             Ok(request) => request,
-            Err(fault) => return self.fail(stream, &fault.of("ttrpc.Request")),
+            Err(fault) => {
+                let unread = Asked { method: Method::UNKNOWN, since: now };
+                return self.fail(unread, stream, &fault.of("ttrpc.Request"));
+            }
         };
+        let asked = Asked { method: Method::of(request.service, request.method), since: now };
         if self.draining {
-            return self.fail(stream, &Error::Draining);
+            return self.fail(asked, stream, &Error::Draining);
         }
         if request.timeout_nano < 0 {
-            return self.fail(stream, &Error::DeadlineExceeded { may_have_happened: false });
+            return self.fail(asked, stream, &Error::DeadlineExceeded { may_have_happened: false });
         }
-        self.call(now, stream, &request);
+        self.call(now, asked, stream, &request);
     }
 
-    fn call(&mut self, now: Moment, stream: u32, request: &Request<'_>) {
+    fn call(&mut self, now: Moment, asked: Asked, stream: u32, request: &Request<'_>) {
         if self.full().is_some() {
             self.expire(now);
         }
@@ -47,21 +53,28 @@ impl Conn {
         let to = ReplyTo::new(&self.sink, ticket, self.full());
         let answer = self.caller.call(call_of(request), to);
         if let Answer::Now(body) = answer {
+            self.book.answered(asked, OK);
             return put_reply(&mut self.output, stream, body);
         }
         let timeout = Duration::from_nanos(request.timeout_nano.unsigned_abs());
         let deadline = (!timeout.is_zero()).then(|| now + timeout);
         let live = match answer {
             Answer::Now(_) => return,
-            Answer::Bytes(body) => return self.reply(stream, &body),
-            Answer::Fail(error) => return self.fail(stream, &error),
-            Answer::Closed(election) => return self.close(stream, &election),
-            Answer::Task(task) => return self.begin(now, about, deadline, (task, false)),
-            Answer::Stream(task) => return self.begin(now, about, deadline, (task, true)),
+            Answer::Bytes(body) => {
+                self.book.answered(asked, OK);
+                return self.reply(stream, &body);
+            }
+            Answer::Fail(error) => return self.fail(asked, stream, &error),
+            Answer::Closed(election) => {
+                self.book.answered(asked, OK);
+                return self.close(stream, &election);
+            }
+            Answer::Task(task) => return self.begin(now, (about, asked), deadline, (task, false)),
+            Answer::Stream(task) => return self.begin(now, (about, asked), deadline, (task, true)),
             Answer::Later(shape) => Kind::Call { shape, waits: None },
             Answer::Watch(follower) => Kind::Watch(Watch::new(follower)),
         };
-        self.streams.add(about, deadline, live);
+        self.streams.add((about, asked), deadline, live);
     }
 
     /// The limit, if there are as many live streams as there may be.
@@ -83,8 +96,7 @@ impl Conn {
             Some(Kind::Call { .. }) => self.answer(about.stream(), outcome),
             Some(Kind::Watch(_)) => {
                 if let Err(error) = outcome {
-                    self.streams.remove(about.stream());
-                    self.fail(about.stream(), &error);
+                    self.fail_live(about.stream(), &error);
                 }
             }
             Some(Kind::Task(errand)) => {
@@ -98,11 +110,22 @@ impl Conn {
     }
 
     pub(super) fn answer(&mut self, stream: u32, outcome: Outcome) {
-        let Some(Kind::Call { shape, .. }) = self.streams.remove(stream) else { return };
-        match (outcome, shape) {
-            (Err(error), _) => self.fail(stream, &error),
-            (Ok(_), Shape::Closed(election)) => self.close(stream, &election),
-            (Ok(term), shape) => put_reply(&mut self.output, stream, shape.body(&term)),
+        let Some((asked, Kind::Call { shape, .. })) = self.streams.remove(stream) else { return };
+        let term = match outcome {
+            Err(error) => return self.fail(asked, stream, &error),
+            Ok(term) => term,
+        };
+        self.book.answered(asked, OK);
+        match shape {
+            Shape::Closed(election) => self.close(stream, &election),
+            shape => put_reply(&mut self.output, stream, shape.body(&term)),
+        }
+    }
+
+    /// Takes out a live stream that has its last word.
+    pub(super) fn take_out(&mut self, stream: u32, code: i32) {
+        if let Some((asked, _)) = self.streams.remove(stream) {
+            self.book.answered(asked, code);
         }
     }
 
@@ -111,7 +134,14 @@ impl Conn {
         envelope::put_response(out, stream, body.len(), |out| out.extend_from_slice(body));
     }
 
-    pub(super) fn fail(&mut self, stream: u32, error: &Error) {
+    pub(super) fn fail_live(&mut self, stream: u32, error: &Error) {
+        if let Some((asked, _)) = self.streams.remove(stream) {
+            self.fail(asked, stream, error);
+        }
+    }
+
+    pub(super) fn fail(&mut self, asked: Asked, stream: u32, error: &Error) {
+        self.book.failed(asked, error);
         let message = error.to_string();
         envelope::put_status(self.output.buffer(), stream, error.code().number(), &message);
     }

@@ -6,6 +6,7 @@ use super::streams::{Due, Kind};
 use super::{Conn, Protocol};
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::server::book::CANCELLED;
 
 /// Where a connection stands in its life.
 #[derive(Debug)]
@@ -60,6 +61,39 @@ pub(crate) enum Next {
 }
 
 impl End {
+    /// A word for each, in the order of their numbers.
+    pub(crate) const LABELS: [&'static str; 11] = [
+        "peer_closed",
+        "broken",
+        "not_ttrpc",
+        "violation",
+        "slow_frame",
+        "stalled",
+        "too_much_output",
+        "idle",
+        "drained",
+        "broken_http",
+        "silent",
+    ];
+
+    /// Its number; none where the connection goes on elsewhere.
+    pub(crate) fn number(self) -> Option<usize> {
+        Some(match self {
+            End::HandedOver => return None,
+            End::PeerClosed => 0,
+            End::Broken => 1,
+            End::NotTtrpc(_) => 2,
+            End::Violation(_) => 3,
+            End::SlowFrame => 4,
+            End::Stalled => 5,
+            End::TooMuchOutput => 6,
+            End::Idle => 7,
+            End::Drained => 8,
+            End::BrokenHttp => 9,
+            End::Silent => 10,
+        })
+    }
+
     /// True if what is pending will not be taken, or must not be sent.
     fn is_abrupt(self) -> bool {
         matches!(self, End::Broken | End::Stalled | End::TooMuchOutput)
@@ -98,7 +132,7 @@ impl Conn {
         match self.phase {
             Phase::Fresh | Phase::Open | Phase::Leaving(..) => {
                 self.phase = if end.is_abrupt() { Phase::Over(end) } else { Phase::Flushing(end) };
-                self.streams.drop_tasks();
+                self.streams.drop_tasks(|asked| self.book.answered(asked, CANCELLED));
             }
             Phase::Flushing(first) | Phase::Lingering(first, _) if end.is_abrupt() => {
                 self.phase = Phase::Over(first);
@@ -113,6 +147,11 @@ impl Conn {
             Phase::Fresh | Phase::Open | Phase::Leaving(..) => None,
             Phase::Flushing(end) | Phase::Lingering(end, _) | Phase::Over(end) => Some(end),
         }
+    }
+
+    /// The connection is gone: nobody hears of what was under way.
+    pub(crate) fn abandon(&mut self) {
+        self.streams.drop_all(|asked| self.book.answered(asked, CANCELLED));
     }
 
     /// To be asked after writing.
@@ -196,13 +235,13 @@ impl Conn {
         while let Some(due) = self.streams.take_due(now) {
             match due {
                 Due::Task(about) => self.streams.let_speak(about),
-                Due::Expired(stream, kind) => {
+                Due::Expired(stream, asked, kind) => {
                     let may_have_happened = match kind {
                         Kind::Call { .. } => true,
                         Kind::Watch(_) => false,
                         Kind::Task(errand) => errand.task.is_under_way(),
                     };
-                    self.fail(stream, &Error::DeadlineExceeded { may_have_happened });
+                    self.fail(asked, stream, &Error::DeadlineExceeded { may_have_happened });
                 }
             }
         }

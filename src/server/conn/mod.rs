@@ -24,17 +24,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::ending::{End, Next, Violation};
+pub(crate) use self::streams::Asked;
 
 use self::ending::Phase;
 use self::input::{Input, Piece};
 use self::output::Output;
 use self::streams::Streams;
+use super::book::{Book, OK};
 use super::counters::Tally;
 use super::sniff::{Protocol, sniff};
 use crate::clock::Moment;
 use crate::engine::{Engine, Session};
 use crate::error::Error;
-use crate::service::{CacheRule, Caller, Latches};
+use crate::service::{CacheRule, Caller, Latches, Method};
 use crate::shard::Sink;
 use crate::wire::envelope;
 use crate::wire::frame::{Header, flag, kind};
@@ -79,6 +81,7 @@ pub(crate) struct Conn {
     /// The last request, or the beginning.
     asked: Moment,
     tally: Tally,
+    book: Arc<Book>,
 }
 
 /// The engine's limits that a connection looks at all the time.
@@ -90,12 +93,12 @@ struct Bounds {
 }
 
 impl Conn {
-    /// A connection of `peer` whose tickets carry `key` to `sink`.
+    /// A connection of `peer` whose tickets carry `key` to `sink`, and which counts in `book`.
     pub(crate) fn new(
         engine: Engine,
         (sink, key): (Arc<dyn Sink>, u64),
         peer: Box<str>,
-        terms: Arc<Terms>,
+        (terms, book): (Arc<Terms>, Arc<Book>),
         now: Moment,
     ) -> Self {
         let limits = engine.limits();
@@ -128,6 +131,7 @@ impl Conn {
             stalled_since: None,
             asked: now,
             tally: Tally::default(),
+            book,
         }
     }
 
@@ -159,7 +163,9 @@ impl Conn {
         let mut first = self.input.take();
         let held = first.len();
         first.extend_from_slice(&bytes[..bytes.len().min(16)]);
-        match sniff(&first) {
+        let protocol = sniff(&first);
+        protocol.inspect(|&protocol| self.book.met(protocol));
+        match protocol {
             Some(Protocol::Ttrpc) => {
                 self.phase = Phase::Open;
                 self.read(now, bytes);
@@ -215,7 +221,7 @@ impl Conn {
             }
             match self.input.next(&mut rest, self.bounds.frame) {
                 Piece::Frame(header, payload) => self.on_frame(now, header, payload),
-                Piece::TooLong(header) => self.on_too_long(header),
+                Piece::TooLong(header) => self.on_too_long(now, header),
                 Piece::Absurd(header) => self.violate(Violation::FrameLength(header.length)),
                 Piece::Short => break,
             }
@@ -269,23 +275,25 @@ impl Conn {
         if stream.is_multiple_of(2) {
             self.violate(Violation::EvenStream(stream));
         } else if flags & LAST_WORD == LAST_WORD && self.streams.speaks(stream) {
-            self.streams.remove(stream);
+            self.take_out(stream, OK);
             envelope::put_end(self.output.buffer(), stream);
         }
     }
 
     /// A frame over the limit fails its stream; the connection goes on behind it.
-    fn on_too_long(&mut self, header: Header) {
+    fn on_too_long(&mut self, now: Moment, header: Header) {
         let fails = match header.kind {
             kind::REQUEST => self.is_new(header.stream),
             kind::DATA => self.streams.speaks(header.stream),
             _ => false,
         };
         if fails {
-            self.streams.remove(header.stream);
+            let unread = Asked { method: Method::UNKNOWN, since: now };
+            let asked = self.streams.remove(header.stream).map_or(unread, |(asked, _)| asked);
             let advice = "send a smaller message, or raise the limit";
             let max = self.bounds.frame as u64;
-            self.fail(header.stream, &Error::LimitReached { limit: "frame_bytes", max, advice });
+            let error = Error::LimitReached { limit: "frame_bytes", max, advice };
+            self.fail(asked, header.stream, &error);
         }
     }
 

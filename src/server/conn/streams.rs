@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::election::Term;
 use crate::engine::{Election, Follower};
 use crate::error::Error;
-use crate::service::{Shape, Task, Telling};
+use crate::service::{Method, Shape, Task, Telling};
 
 /// Room for this many is kept when all are done.
 const FEW: usize = 64;
@@ -40,8 +40,16 @@ impl About {
     }
 }
 
+/// What was asked for on a stream, and when that was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(in crate::server) method: Method,
+    pub(in crate::server) since: Moment,
+}
+
 pub(super) struct Live {
     about: About,
+    asked: Asked,
     /// When the caller's time runs out.
     deadline: Option<Moment>,
     /// When its task wants to be polled.
@@ -98,7 +106,7 @@ pub(super) struct Errand {
 /// A stream whose moment has come.
 pub(super) enum Due {
     /// Its caller's time has run out, and it has been removed.
-    Expired(u32, Kind),
+    Expired(u32, Asked, Kind),
     /// Its task waited for this.
     Task(About),
 }
@@ -134,12 +142,17 @@ impl Streams {
         About(u64::from(self.uses) << 32 | u64::from(stream))
     }
 
-    pub(super) fn add(&mut self, about: About, deadline: Option<Moment>, kind: Kind) {
+    pub(super) fn add(
+        &mut self,
+        (about, asked): (About, Asked),
+        deadline: Option<Moment>,
+        kind: Kind,
+    ) {
         self.speakers += usize::from(kind.speaks());
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, about.stream()));
         }
-        self.live.insert(about.stream(), Live { about, deadline, wake: None, kind });
+        self.live.insert(about.stream(), Live { about, asked, deadline, wake: None, kind });
     }
 
     /// The stream, if it is still the one that `about` means.
@@ -153,7 +166,7 @@ impl Streams {
         self.live.get(&stream).is_some_and(|live| live.kind.speaks())
     }
 
-    pub(super) fn remove(&mut self, stream: u32) -> Option<Kind> {
+    pub(super) fn remove(&mut self, stream: u32) -> Option<(Asked, Kind)> {
         let live = self.live.remove(&stream)?;
         if let Some(due) = live.due() {
             self.deadlines.remove(&(due, stream));
@@ -162,7 +175,7 @@ impl Streams {
         if self.live.is_empty() && self.live.capacity() > 8 * FEW {
             self.live.shrink_to(FEW);
         }
-        Some(live.kind)
+        Some((live.asked, live.kind))
     }
 
     /// The task is to be polled at `wake`, if nothing happens before.
@@ -192,11 +205,20 @@ impl Streams {
     }
 
     /// Cancels all tasks.
-    pub(super) fn drop_tasks(&mut self) {
-        let tasks = self.live.iter().filter(|(_, live)| matches!(live.kind, Kind::Task(_)));
-        let tasks: Vec<u32> = tasks.map(|(&stream, _)| stream).collect();
-        for stream in tasks {
-            self.remove(stream);
+    pub(super) fn drop_tasks(&mut self, tell: impl FnMut(Asked)) {
+        self.drop_those(|live| matches!(live.kind, Kind::Task(_)), tell);
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn drop_all(&mut self, tell: impl FnMut(Asked)) {
+        self.drop_those(|_| true, tell);
+    }
+
+    fn drop_those(&mut self, goes: impl Fn(&Live) -> bool, mut tell: impl FnMut(Asked)) {
+        let those = self.live.iter().filter(|(_, live)| goes(live));
+        let those: Vec<u32> = those.map(|(&stream, _)| stream).collect();
+        for stream in those {
+            self.remove(stream).inspect(|(asked, _)| tell(*asked));
         }
     }
 
@@ -243,7 +265,7 @@ impl Streams {
         let &(due, stream) = self.deadlines.first().filter(|(due, _)| *due <= now)?;
         let live = self.live.get(&stream)?;
         if live.deadline == Some(due) {
-            return self.remove(stream).map(|kind| Due::Expired(stream, kind));
+            return self.remove(stream).map(|(asked, kind)| Due::Expired(stream, asked, kind));
         }
         let about = live.about;
         self.set_wake(stream, None);

@@ -5,9 +5,10 @@
 
 use super::Conn;
 use super::calls::put_reply;
-use super::streams::{About, Errand, Kind};
+use super::streams::{About, Asked, Errand, Kind};
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::server::book::OK;
 use crate::service::{EMPTY, Step, Task, too_many_streams};
 use crate::wire::envelope;
 
@@ -16,16 +17,16 @@ impl Conn {
     pub(super) fn begin(
         &mut self,
         now: Moment,
-        about: About,
+        (about, asked): (About, Asked),
         deadline: Option<Moment>,
         (task, streams): (Box<dyn Task>, bool),
     ) {
         if let Some(max) = self.full() {
             // It had no use for a ticket.
-            return self.fail(about.stream(), &too_many_streams(max));
+            return self.fail(asked, about.stream(), &too_many_streams(max));
         }
         let errand = Errand { task, streams, queued: false };
-        self.streams.add(about, deadline, Kind::Task(errand));
+        self.streams.add((about, asked), deadline, Kind::Task(errand));
         self.streams.let_speak(about);
         self.speak(now);
     }
@@ -39,8 +40,7 @@ impl Conn {
         let (stream, streams) = (about.stream(), errand.streams);
         match step {
             Step::Wait(_) if is_stuck => {
-                self.streams.remove(stream);
-                self.fail(stream, &Error::Draining);
+                self.fail_live(stream, &Error::Draining);
             }
             Step::Wait(wake) => self.streams.set_wake(stream, wake),
             Step::Message if streams => {
@@ -50,7 +50,7 @@ impl Conn {
                 self.streams.spoken.push_back((about, self.output.end()));
             }
             Step::Message | Step::Last => {
-                self.streams.remove(stream);
+                self.take_out(stream, OK);
                 if streams {
                     self.put_message(stream);
                     envelope::put_end(self.output.buffer(), stream);
@@ -61,7 +61,7 @@ impl Conn {
                 }
             }
             Step::End => {
-                self.streams.remove(stream);
+                self.take_out(stream, OK);
                 if streams {
                     envelope::put_end(self.output.buffer(), stream);
                 } else {
@@ -69,8 +69,7 @@ impl Conn {
                 }
             }
             Step::Fail(error) => {
-                self.streams.remove(stream);
-                self.fail(stream, &error);
+                self.fail_live(stream, &error);
             }
         }
     }

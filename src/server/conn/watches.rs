@@ -7,6 +7,7 @@ use super::streams::{About, Kind};
 use super::{Conn, End};
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::server::book::OK;
 use crate::service::Body;
 #[cfg(feature = "failpoints")]
 use crate::shard::canary;
@@ -81,7 +82,7 @@ impl Conn {
             watch.said = self.output.end();
         }
         if closing {
-            self.streams.remove(about.stream());
+            self.take_out(about.stream(), OK);
             envelope::put_end(self.output.buffer(), about.stream());
         }
         true
@@ -93,8 +94,7 @@ impl Conn {
             return;
         }
         for stream in self.streams.endless() {
-            self.streams.remove(stream);
-            self.fail(stream, &Error::Draining);
+            self.fail_live(stream, &Error::Draining);
         }
         self.check_output();
     }

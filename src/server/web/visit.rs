@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::engine::{Election, Session};
 use crate::error::Error;
 use crate::server::Shared;
-use crate::server::counters::Tally;
+use crate::server::requests::Transport;
 use crate::service::{Answer, Body, Call, Caller, ReplyTo, too_many_streams};
 use crate::shard::{Sink, Ticket};
 
@@ -210,7 +210,7 @@ impl Visit {
     }
 
     pub(super) fn count_event(&self, merged: u64) {
-        self.shared.tallies.add(Tally { events: 1, merged, ..Tally::default() });
+        self.shared.requests.announced(Transport::Grpc, 1, merged);
     }
 
     /// So many bytes wait for the peer from now on.

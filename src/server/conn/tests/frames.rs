@@ -91,7 +91,7 @@ fn w8_a_thousand_frames_in_one_segment() {
     let bytes: Vec<u8> = ids.clone().flat_map(|stream| get_term(stream, "e")).collect();
     let expected: Vec<_> = ids.map(|stream| format!("{stream} t1 c1 []")).collect();
     assert_eq!(peer.say(&bytes), expected);
-    assert_eq!(peer.conn.take_tally().requests, 1001);
+    assert_eq!(peer.conn.take_tally().requests(), 1001);
 }
 
 #[test]

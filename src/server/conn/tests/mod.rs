@@ -53,8 +53,13 @@ impl Peer {
         let terms = Terms { latches: Latches::of(engine), ..terms };
         let outbox = Arc::new(Outbox::new(|| {}));
         let now = Moment::from_nanos(1);
-        let conn =
-            Conn::new(engine.clone(), (outbox.clone(), 7), "a test".into(), Arc::new(terms), now);
+        let conn = Conn::new(
+            engine.clone(),
+            (outbox.clone(), 7),
+            "a test".into(),
+            (Arc::new(terms), Arc::default()),
+            now,
+        );
         Self { outbox, conn, now }
     }
 
