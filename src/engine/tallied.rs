@@ -76,3 +76,140 @@ impl Engine {
         self.inner.registry.look_through(prefix, look);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::error::Error;
+    use crate::limits::Limits;
+    use crate::{Failover, SessionSettings};
+
+    fn engine(limits: Limits) -> Engine {
+        let shards = NonZeroUsize::new(3).unwrap();
+        Engine::builder().shards(shards).limits(limits).open().unwrap()
+    }
+
+    fn changes(engine: &Engine) -> BTreeMap<String, u64> {
+        let changes = engine.tallied().changes;
+        let some = changes.into_iter().filter(|&(_, count)| count > 0);
+        some.map(|(reason, count)| (reason.to_string(), count)).collect()
+    }
+
+    fn counted<const N: usize>(pairs: [(Reason, u64); N]) -> BTreeMap<String, u64> {
+        pairs.into_iter().map(|(reason, count)| (reason.to_string(), count)).collect()
+    }
+
+    #[test]
+    fn a_change_counts_where_somebody_else_leads_or_nobody_does() {
+        let engine = engine(Limits::DEFAULT);
+        let (one, other) = (engine.session().unwrap(), engine.session().unwrap());
+        let election = engine.election("e").unwrap();
+        for (session, candidate) in [(&one, "a"), (&other, "b"), (&other, "c"), (&one, "a")] {
+            election.enter(session, candidate).unwrap();
+        }
+        election.promote("c").unwrap();
+        election.promote("c").unwrap();
+        election.anoint("a").unwrap();
+        election.evict("b").unwrap();
+        election.take_over(&other, "a").unwrap();
+        let led = [
+            (Reason::Entered, 1),
+            (Reason::Promoted, 1),
+            (Reason::Anointed, 1),
+            (Reason::TakenOver, 1),
+        ];
+        assert_eq!(changes(&engine), counted(led));
+        drop(other);
+        let [a, b, c, d] = led;
+        assert_eq!(changes(&engine), counted([a, b, c, d, (Reason::SessionEnded, 1)]));
+        let tallied = engine.tallied();
+        assert_eq!((tallied.led, tallied.vacant), (0, 1));
+        assert_eq!((tallied.turns.count(), tallied.turns.sum), (10, 10));
+    }
+
+    #[test]
+    fn elections_are_led_or_vacant_or_neither() {
+        let engine = engine(Limits::DEFAULT);
+        let session = engine.session().unwrap();
+        let stand = || (engine.tallied().led, engine.tallied().vacant);
+        let elections = ["a", "b", "c", "d", "e"].map(|name| engine.election(name).unwrap());
+        assert_eq!(stand(), (0, 0), "nobody ever led");
+        elections.iter().for_each(|it| drop(it.enter(&session, "x").unwrap()));
+        assert_eq!(stand(), (5, 0));
+        elections[0].withdraw(&session, "x").unwrap();
+        elections[1].evict("x").unwrap();
+        assert_eq!(stand(), (3, 2));
+        elections[1].delete().unwrap();
+        elections[2].delete().unwrap();
+        assert_eq!(stand(), (2, 1));
+        elections[2].enter(&session, "x").unwrap();
+        assert_eq!(stand(), (3, 1));
+        session.end();
+        assert_eq!(stand(), (0, 4));
+    }
+
+    #[test]
+    fn who_leaves_with_a_connection_is_lost() {
+        let engine = engine(Limits::DEFAULT);
+        let connection = engine.connection_session().unwrap();
+        let settings = SessionSettings { failover: Failover::Fast, ..SessionSettings::default() };
+        let (fast, _) = engine.open_session(settings).unwrap();
+        for name in ["a", "b"] {
+            let election = engine.election(name).unwrap();
+            election.enter(&connection, "one").unwrap();
+            election.enter(&connection, "two").unwrap();
+            election.enter(&fast, "three").unwrap();
+        }
+        connection.end_disconnected();
+        assert_eq!(engine.tallied().lost, [4, 0]);
+        fast.attach(7, "somewhere").unwrap();
+        fast.detach(7);
+        assert_eq!(engine.tallied().lost, [4, 2]);
+        assert_eq!(changes(&engine)[&Reason::Disconnected.to_string()], 4);
+    }
+
+    #[test]
+    fn sessions_are_counted_by_kind_and_end() {
+        let engine = engine(Limits::DEFAULT);
+        let owned = [engine.session().unwrap(), engine.session().unwrap()];
+        let (lasting, _) = engine.open_session(SessionSettings::default()).unwrap();
+        engine.end_session(lasting.id()).unwrap();
+        lasting.end();
+        drop(owned);
+        engine.connection_session().unwrap().end_disconnected();
+        let _stays = engine.session().unwrap();
+        let sessions = engine.tallied().sessions;
+        let kinds: Vec<_> = sessions.kinds().map(|(_, live, opened)| (live, opened)).collect();
+        assert_eq!(kinds, [(0, 1), (1, 3), (0, 1), (0, 0)]);
+        let ended: Vec<_> = sessions.endings().filter(|&(.., count)| count > 0).collect();
+        use crate::SessionKind::{Connection, Exclusive, Owned};
+        assert_eq!(
+            ended,
+            [(Connection, "disconnected", 1), (Owned, "closed", 2), (Exclusive, "ended", 1)]
+        );
+    }
+
+    #[test]
+    fn the_engine_counts_the_limits_that_it_watches_over() {
+        let limits = Limits { elections: 1, sessions: 1, candidates: 1, ..Limits::DEFAULT };
+        let engine = engine(limits);
+        let session = engine.session().unwrap();
+        let election = engine.election("e").unwrap();
+        election.enter(&session, "c").unwrap();
+        for _ in 0..2 {
+            let errors = [
+                engine.session().err(),
+                engine.election("f").err(),
+                election.enter(&session, "d").err(),
+            ];
+            for error in errors {
+                assert!(matches!(error, Some(Error::LimitReached { .. })), "{error:?}");
+            }
+        }
+        let hits: Vec<_> = engine.limit_hits().read().filter(|&(_, hits)| hits > 0).collect();
+        assert_eq!(hits, [("elections", 2), ("sessions", 2), ("candidates", 2)]);
+    }
+}

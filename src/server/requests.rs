@@ -111,3 +111,59 @@ impl Requests {
         self.lanes[transport as usize].iter().map(|lane| &**lane)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::book::Answered;
+
+    fn sums(requests: &Requests, transport: Transport) -> Answered {
+        let mut sums = Answered::default();
+        let grids = requests.lanes(transport).filter_map(|lane| lane.grid.get());
+        grids.for_each(|grid| sums.add(grid));
+        sums
+    }
+
+    #[test]
+    fn threads_count_together_and_nobody_makes_series() {
+        const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
+        let (requests, ms) = (Requests::default(), Duration::from_millis(1));
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let requests = &requests;
+                scope.spawn(move || {
+                    for n in 0..100 {
+                        let made_up = format!("Method{thread}x{n}");
+                        requests.observe(Transport::Grpc, (SERVICE, &made_up), 12, ms);
+                        requests.observe(Transport::Grpc, (SERVICE, "GetTerm"), 0, ms);
+                        requests.observe(Transport::Grpc, (SERVICE, "Watch"), -7, ms);
+                    }
+                });
+            }
+        });
+        let sums = sums(&requests, Transport::Grpc);
+        let of = |method: Method, code: usize| sums.codes[method.number()][code];
+        let watch = Method::of(SERVICE, "Watch");
+        assert_eq!(
+            (of(Method::UNKNOWN, 12), of(Method::GET_TERM, 0), of(watch, 2)),
+            (800, 800, 800)
+        );
+        let all: u64 = sums.codes.as_flattened().iter().sum();
+        assert_eq!(all, 2_400);
+        let time = &sums.times[Method::GET_TERM.number()];
+        assert_eq!((time.count(), time.sum), (800, 800_000_000));
+        assert_eq!(sums.times[watch.number()].count(), 0, "streams have no time");
+    }
+
+    #[test]
+    fn each_transport_counts_for_itself() {
+        let requests = Requests::default();
+        requests.observe(Transport::Http, ("x", "y"), 5, Duration::ZERO);
+        requests.carried(Transport::Http, 3, 4);
+        let count = |transport| sums(&requests, transport).codes[Method::UNKNOWN.number()][5];
+        assert_eq!((count(Transport::Http), count(Transport::Grpc)), (1, 0));
+        let read =
+            |transport| requests.lanes(transport).map(|it| it.bytes_read.read()).sum::<u64>();
+        assert_eq!((read(Transport::Http), read(Transport::Grpc)), (3, 0));
+    }
+}

@@ -1,5 +1,6 @@
 //! Each sentence of SPEC section 6, held to a connection without a socket.
 
+mod counted;
 mod ending;
 mod frames;
 mod streams;
