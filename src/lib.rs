@@ -52,8 +52,8 @@
 //!
 //! There is one node. Without a data directory nothing is kept when the process ends: terms begin again at 1.
 #![forbid(unsafe_code)]
-// Parts of the ground are there for the server alone, or for a log on disk.
-#![cfg_attr(not(all(feature = "server", feature = "durable")), allow(dead_code, unused_imports))]
+// Parts are there for the server alone, for its metrics, or for a log on disk.
+#![cfg_attr(not(all(feature = "web", feature = "durable")), allow(dead_code, unused_imports))]
 
 // Ground: used by all, uses nothing of ours.
 mod bell;

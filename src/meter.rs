@@ -98,7 +98,6 @@ impl Histogram {
     }
 
     /// From any thread.
-    #[cfg_attr(not(feature = "web"), allow(dead_code, reason = "reactors have one each"))]
     pub(crate) fn add_shared(&self, value: u64) {
         self.buckets[self.bucket(value)].add_shared(1);
         self.sum.add_shared(value);
@@ -202,7 +201,6 @@ impl LimitHits {
     }
 
     /// Counts an error that a client is told, if it tells of a limit that the engine has not counted.
-    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "nobody is told"))]
     pub(crate) fn told(&self, error: &Error) {
         match error {
             Error::LimitReached { limit, .. } if !is_engines(limit) => self.hit(limit),
@@ -212,7 +210,6 @@ impl LimitHits {
     }
 
     /// Each limit's label, with how often it was hit.
-    #[cfg_attr(not(feature = "web"), allow(dead_code, reason = "nobody shows them"))]
     pub(crate) fn read(&self) -> impl Iterator<Item = (&'static str, u64)> {
         LIMITS.iter().map(|&(_, label)| label).zip(self.0.iter().map(AtomicCell::load))
     }

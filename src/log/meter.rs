@@ -19,7 +19,6 @@ impl Default for CommitMeter {
 
 impl CommitMeter {
     /// A commit of so many turns took `time`.
-    #[cfg_attr(not(feature = "durable"), allow(dead_code, reason = "nothing is committed"))]
     pub(super) fn committed(&self, turns: usize, time: Duration) {
         self.times.add(nanos(time), 1);
         self.turns.add(turns as u64, 1);

@@ -65,7 +65,6 @@ impl Grid {
     }
 
     /// From any thread. Streams have no time: they last as long as their readers like.
-    #[cfg_attr(not(feature = "web"), allow(dead_code, reason = "reactors have one each"))]
     pub(super) fn add_shared(&self, method: Method, code: i32, nanos: u64) {
         self.answered[method.number()][place(code)].add_shared(1);
         if !method.streams() {

@@ -91,7 +91,6 @@ impl Method {
     }
 
     /// All of them in the order of their numbers, each with its service and name.
-    #[cfg_attr(not(feature = "web"), allow(dead_code, reason = "nobody shows them"))]
     pub(crate) fn all() -> impl Iterator<Item = (Self, &'static str, &'static str)> {
         let listed = SERVICES.into_iter().flat_map(|(service, methods)| {
             methods.iter().map(move |name| (service, name.trim_end_matches('*')))
