@@ -73,7 +73,7 @@ impl Method {
         let mut first = 0;
         for (name, methods) in &SERVICES {
             if *name == service {
-                let at = methods.iter().position(|it| it.trim_end_matches('*') == method);
+                let at = methods.iter().position(|it| it.strip_suffix('*').unwrap_or(it) == method);
                 return at.map_or(Self::UNKNOWN, |at| Self((first + at) as u8));
             }
             first += methods.len();
