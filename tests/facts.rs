@@ -186,7 +186,7 @@ fn the_history_of_a_busy_election_is_bounded() {
     election.enter(&session, "a").unwrap();
     assert_eq!(terms(), (985..=1_001).rev().collect::<Vec<_>>(), "sixteen, and the present one");
     election.delete().unwrap();
-    assert_eq!(terms(), []);
+    assert_eq!(terms(), Vec::<u64>::new());
 }
 
 /// Each change tells who asked for it, and why.

@@ -61,7 +61,7 @@ impl Node {
         let close = pb::CloseRequest { id: id() };
         let reply =
             self.0.request(request(ELECTIONS, "Close", close.encode_to_vec())).await.unwrap();
-        assert_eq!(reply.payload, []);
+        assert_eq!(reply.payload, b"");
     }
 
     async fn term(&self) -> String {

@@ -390,6 +390,11 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time)]
     pub(crate) drain: Duration,
 
+    /// Elections to show one by one among the metrics: a glob, where * stands for any text and ? for one
+    /// character; may be given more than once.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) metrics_election: Vec<String>,
+
     /// What to log: error, warn, info, debug, trace, or a filter such as tenure=debug.
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log_level: String,

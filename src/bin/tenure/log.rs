@@ -19,7 +19,11 @@ const ROOM: usize = 1024;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Held as long as the process logs; dropped, it lets the last lines leave.
-pub(crate) struct Log(Sender<Item>);
+pub(crate) struct Log {
+    to: Sender<Item>,
+    /// Lines that found no room since the start.
+    lost: Arc<AtomicCell<u64>>,
+}
 
 enum Item {
     Line(Box<[u8]>),
@@ -32,7 +36,8 @@ impl Log {
         let filter = EnvFilter::try_new(filter)
             .with_context(|| format!("--log-level {filter:?} is not a filter"))?;
         let (to, items) = bounded(ROOM);
-        let lines = Lines { to: to.clone(), dropped: Arc::default() };
+        let lines = Lines { to: to.clone(), dropped: Arc::default(), lost: Arc::default() };
+        let lost = lines.lost.clone();
         let dropped = lines.dropped.clone();
         thread::Builder::new().name("tenure-log".into()).spawn(move || write(&items, &dropped))?;
 
@@ -44,14 +49,20 @@ impl Log {
             Format::Text => log.init(),
             Format::Json => log.json().init(),
         }
-        Ok(Self(to))
+        Ok(Self { to, lost })
+    }
+
+    /// Tells how many lines have found no room since the start.
+    pub(crate) fn lost(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let lost = self.lost.clone();
+        move || lost.load()
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
         let (written, all) = bounded(1);
-        if self.0.send_timeout(Item::Flush(written), PATIENCE).is_ok() {
+        if self.to.send_timeout(Item::Flush(written), PATIENCE).is_ok() {
             // Nobody reads: the lines are lost, and the process ends all the same.
             let _nobody_reads = all.recv_timeout(PATIENCE);
         }
@@ -76,13 +87,16 @@ fn write(items: &Receiver<Item>, dropped: &AtomicCell<u64>) {
 #[derive(Clone)]
 struct Lines {
     to: Sender<Item>,
+    /// Not told of yet.
     dropped: Arc<AtomicCell<u64>>,
+    lost: Arc<AtomicCell<u64>>,
 }
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.to.try_send(Item::Line(line.into())).is_err() {
             self.dropped.fetch_add(1);
+            self.lost.fetch_add(1);
         }
         Ok(line.len())
     }

@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::output;
 
 pub(crate) fn run(serve: &Serve) -> Result<()> {
-    let _log = Log::start(&serve.log_level, serve.log_format)?;
+    let log = Log::start(&serve.log_level, serve.log_format)?;
     stop_on_panic();
     refuse_to_expose(serve)?;
     // Registered before anything listens, so that an early signal drains too.
@@ -34,7 +34,7 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
         engine = keep(engine, serve);
     }
     let engine = engine.open()?;
-    let server = start(serve, engine)?;
+    let server = start(serve, engine, &log)?;
     let addresses = server.addresses();
     if let Some(file) = &serve.ports_file {
         write_whole(file, &(addresses.join("\n") + "\n"))
@@ -83,13 +83,17 @@ fn end_soon(exit: Exit) {
     }
 }
 
-fn start(serve: &Serve, engine: Engine) -> Result<Server> {
+fn start(serve: &Serve, engine: Engine, log: &Log) -> Result<Server> {
     let mut server = Server::builder(engine)
         .busy_poll(serve.busy_poll)
         .disconnect_grace(serve.disconnect_grace)
         .silence(serve.silence)
         .frame_time(serve.frame_time)
-        .stall_time(serve.stall_time);
+        .stall_time(serve.stall_time)
+        .log_lines_dropped(log.lost());
+    for glob in &serve.metrics_election {
+        server = server.metrics_election(glob);
+    }
     if !serve.connection_idle.is_zero() {
         server = server.connection_idle(serve.connection_idle);
     }
