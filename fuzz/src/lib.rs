@@ -60,7 +60,7 @@ pub fn frame(data: &[u8]) {
 
     let data = whole_frame(ours::data_frame(header.stream, payload), header.stream, 3, 0);
     assert_eq!(data, payload);
-    assert_eq!(whole_frame(ours::end_frame(header.stream), header.stream, 3, 5), []);
+    assert_eq!(whole_frame(ours::end_frame(header.stream), header.stream, 3, 5), b"");
 }
 
 /// The payload of a frame that must be whole and for this stream.

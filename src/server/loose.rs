@@ -4,11 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::book::Book;
 use super::conn::{Conn, Next, Terms};
 use super::outbox::{Item, Outbox};
 use crate::clock::Moment;
 use crate::engine::{Engine, Session};
 use crate::service::Latches;
+
+thread_local! {
+    /// Shared by a thread's connections, as by a reactor's.
+    static BOOK: Arc<Book> = Arc::default();
+}
 
 /// What a server runs for one peer, less the socket and the clock. The caller carries the bytes, turns
 /// the time, and fetches what the engine brings.
@@ -39,7 +45,7 @@ impl LooseConnection {
             engine.clone(),
             (outbox.clone(), 1),
             "loose".into(),
-            (Arc::new(terms), Arc::default()),
+            (Arc::new(terms), BOOK.with(Arc::clone)),
             now,
         );
         Self { conn, outbox, next: Next::Keep, requests: 0, now }
