@@ -175,28 +175,7 @@ impl From<wire::Candidate> for Candidate {
 impl From<wire::Change> for Change {
     fn from(change: wire::Change) -> Self {
         let wire::Change { cause, reason, by, at_unix_micros } = change;
-        Self { cause: cause_in_words(cause), reason, by, at_unix_micros }
-    }
-}
-
-fn cause_in_words(cause: i32) -> &'static str {
-    use wire::cause;
-    match cause {
-        cause::ENTERED => "entered",
-        cause::WITHDRAWN => "withdrawn",
-        cause::ANOINTED => "anointed",
-        cause::PROMOTED => "promoted",
-        cause::DEMOTED => "demoted",
-        cause::EVICTED => "evicted",
-        cause::PASSED => "passed to another session",
-        cause::TAKEN_OVER => "taken over",
-        cause::CLOSED => "closed",
-        cause::DISCONNECTED => "disconnected",
-        cause::SESSION_EXPIRED => "session expired",
-        cause::SESSION_ENDED => "session ended by somebody else",
-        cause::DELETED => "deleted",
-        cause::RESTORED => "restored",
-        _ => "unknown",
+        Self { cause: wire::cause::in_words(cause), reason, by, at_unix_micros }
     }
 }
 
@@ -221,16 +200,9 @@ impl From<wire::Summary> for Summary {
 
 impl From<sessions::Session> for SessionView {
     fn from(session: sessions::Session) -> Self {
-        use sessions::session_kind as kind;
         Self {
             session: session.session,
-            kind: match session.kind {
-                kind::CONNECTION => "connection",
-                kind::EXCLUSIVE => "exclusive",
-                kind::FAST => "fast",
-                kind::EMBEDDED => "embedded",
-                _ => "unknown",
-            },
+            kind: sessions::session_kind::in_words(session.kind),
             owner: session.owner,
             ttl_micros: session.ttl_micros,
             remaining_micros: session.remaining_micros,

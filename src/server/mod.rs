@@ -90,13 +90,14 @@ struct Shared {
     draining: AtomicCell<bool>,
     /// Requests that other threads than the reactors answer.
     #[cfg(feature = "web")]
-    #[allow(dead_code, reason = "for the transports that run on threads of their own")]
     requests: Requests,
     #[cfg(feature = "web")]
     start: Start,
     #[cfg(feature = "web")]
     shown: Shown,
     entrance: Entrance,
+    /// Those who run the server have an address of their own.
+    has_admin: bool,
 }
 
 /// Whether a server goes on.
@@ -138,6 +139,7 @@ impl Server {
         let (entrance, arrivals) = Entrance::open();
         let shared = Arc::new(Shared {
             entrance,
+            has_admin: !builder.admin_listen.is_empty(),
             reactors: parts.iter().map(handle).collect(),
             terms: Arc::new(builder.terms()),
             #[cfg(feature = "web")]

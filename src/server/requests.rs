@@ -57,19 +57,18 @@ pub(super) struct Lane {
     pub(super) merged: Count,
 }
 
-#[allow(dead_code, reason = "for the transports that run on threads of their own")]
 impl Requests {
     /// A request was answered, or a stream has ended, with this code of gRPC's, after `elapsed`: for a stream
-    /// that does not matter. A method that is not in the table counts as `unknown`, whatever its name.
+    /// that does not matter.
     pub(crate) fn observe(
         &self,
         transport: Transport,
-        (service, method): (&str, &str),
+        method: Method,
         code: i32,
         elapsed: Duration,
     ) {
         let grid = self.lane(transport).grid.get_or_init(Box::default);
-        grid.add_shared(Method::of(service, method), code, nanos(elapsed));
+        grid.add_shared(method, code, nanos(elapsed));
     }
 
     /// A caller is told of this error: counts the limit that it names, if it names one.

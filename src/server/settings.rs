@@ -42,6 +42,8 @@ pub(super) struct Settings {
     pub(super) busy_poll: Duration,
     pub(super) disconnect_grace: Duration,
     pub(super) silence: Duration,
+    pub(super) http_write: bool,
+    pub(super) http_origins: Vec<String>,
 }
 
 impl ServerBuilder {
@@ -61,6 +63,8 @@ impl ServerBuilder {
                 busy_poll: Duration::ZERO,
                 disconnect_grace: Duration::ZERO,
                 silence: TEN_SECONDS,
+                http_write: false,
+                http_origins: Vec::new(),
             },
             #[cfg(feature = "web")]
             shown: Shown::default(),
@@ -130,6 +134,22 @@ impl ServerBuilder {
     #[cfg(feature = "web")]
     pub fn admin_listen(mut self, address: impl Into<String>) -> Self {
         self.admin_listen.push(address.into());
+        self
+    }
+
+    /// Takes changes over HTTP too: anoint, promote, demote, evict, delete, and the end of a session. By
+    /// default none. No page of another origin may ask for any.
+    #[cfg(feature = "web")]
+    pub fn http_write(mut self, is_on: bool) -> Self {
+        self.settings.http_write = is_on;
+        self
+    }
+
+    /// An origin (`https://admin.example`) whose pages may ask for changes over HTTP, and whose name the
+    /// server answers to. By default its own addresses alone.
+    #[cfg(feature = "web")]
+    pub fn http_origin(mut self, origin: impl Into<String>) -> Self {
+        self.settings.http_origins.push(origin.into());
         self
     }
 

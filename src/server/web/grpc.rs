@@ -26,8 +26,9 @@ use tonic::{Code, Status};
 
 use super::outgoing::Outgoing;
 use super::reply::{Reply, Timed, late};
-use super::visit::{Begun, Place, Visit};
+use super::visit::{Account, Begun, Place, Visit};
 use crate::error::Error;
+use crate::server::book::OK;
 use crate::service::{Call, SESSION};
 
 /// What stands before a message: whether it is compressed, and its length.
@@ -42,16 +43,25 @@ pub(super) fn is_meant(headers: &HeaderMap) -> bool {
 
 /// Answers a call.
 pub(super) async fn answer(visit: Arc<Visit>, request: Request<Incoming>) -> Response<Outgoing> {
+    let (service, method) = names(request.uri().path());
+    let mut account = visit.account(service, method);
     let (place, answered) = match visit.place() {
         Ok(place) => {
             let answered = call(&visit, &place, request).await;
             (Some(place), answered)
         }
-        Err(error) => (None, Err(status(error))),
+        Err(error) => (None, Err(status(&visit, error))),
     };
     match answered {
-        Ok(messages) => respond(visit, place, messages),
-        Err(status) => status.into_http().map(|body| Outgoing::new(visit, place, body, 0)),
+        Ok(Told::One(message)) => {
+            account.close(OK);
+            respond(visit, place, Messages::One(Some(message)))
+        }
+        Ok(Told::Many(reply)) => respond(visit, place, Messages::Many(Box::new(reply), account)),
+        Err(status) => {
+            account.close(status.code().into());
+            status.into_http().map(|body| Outgoing::new(visit, place, body, 0))
+        }
     }
 }
 
@@ -59,26 +69,26 @@ async fn call(
     visit: &Arc<Visit>,
     place: &Place,
     request: Request<Incoming>,
-) -> Result<Messages, Status> {
+) -> Result<Told, Status> {
     let (head, body) = request.into_parts();
     let mut deadline = patience(&head.headers).map(|time| Box::pin(sleep(time)));
     let payload = tokio::select! {
         biased;
         message = message(visit, body) => message?,
         () = passed(&mut deadline) => {
-            return Err(status(Error::DeadlineExceeded { may_have_happened: false }));
+            return Err(status(visit, Error::DeadlineExceeded { may_have_happened: false }));
         }
     };
     let call = call_of(head.uri.path(), &head.headers, &payload)?;
-    let mut reply = match visit.begin(place, call).map_err(status)? {
-        Begun::Done(message) => return Ok(Messages::One(Some(message))),
+    let mut reply = match visit.begin(place, call).map_err(|error| status(visit, error))? {
+        Begun::Done(message) => return Ok(Told::One(message)),
         Begun::Owed(reply) => reply,
     };
     if reply.streams() {
-        return Ok(Messages::Many(Box::new(Timed::new(reply, deadline))));
+        return Ok(Told::Many(Timed::new(reply, deadline)));
     }
     let message = only(&mut reply, &mut deadline).await;
-    Ok(Messages::One(Some(message.map_err(status)?)))
+    message.map(Told::One).map_err(|error| status(visit, error))
 }
 
 async fn only(reply: &mut Reply, deadline: &mut Option<Pin<Box<Sleep>>>) -> Result<Bytes, Error> {
@@ -119,7 +129,7 @@ async fn receive(visit: &Arc<Visit>, mut body: Incoming) -> Result<Bytes, Status
         // Of what comes behind the message nothing is kept.
         let wanted = PREFIX + length.unwrap_or(visit.shared.engine.limits().frame_bytes);
         let part = &data[..data.len().min(wanted - received.len())];
-        arriving.add(part.len()).map_err(status)?;
+        arriving.add(part.len()).map_err(|error| status(visit, error))?;
         received.extend_from_slice(part);
         if length.is_none()
             && let Some(prefix) = received.first_chunk()
@@ -146,9 +156,16 @@ fn length_of(visit: &Visit, prefix: &[u8; PREFIX]) -> Result<usize, Status> {
     }
     if length as usize > max {
         let advice = "send a smaller message, or raise the limit";
-        return Err(status(Error::LimitReached { limit: "frame_bytes", max: max as u64, advice }));
+        let error = Error::LimitReached { limit: "frame_bytes", max: max as u64, advice };
+        return Err(status(visit, error));
     }
     Ok(length as usize)
+}
+
+/// The service and the method that a path names.
+fn names(path: &str) -> (&str, &str) {
+    let path = path.strip_prefix('/').unwrap_or_default();
+    path.split_once('/').unwrap_or((path, ""))
 }
 
 fn call_of<'a>(
@@ -156,8 +173,7 @@ fn call_of<'a>(
     headers: &'a HeaderMap,
     payload: &'a [u8],
 ) -> Result<Call<'a>, Status> {
-    let path = path.strip_prefix('/').unwrap_or_default();
-    let (service, method) = path.split_once('/').unwrap_or((path, ""));
+    let (service, method) = names(path);
     let session = match headers.get(SESSION).map(HeaderValue::to_str) {
         None => None,
         Some(Ok(key)) => Some(key),
@@ -172,7 +188,7 @@ fn call_of<'a>(
 fn respond(visit: Arc<Visit>, place: Option<Place>, messages: Messages) -> Response<Outgoing> {
     let ready = match &messages {
         Messages::One(message) => message.as_ref().map_or(0, |message| PREFIX + message.len()),
-        Messages::Many(_) => 0,
+        Messages::Many(..) => 0,
     };
     let plain = SingleMessageCompressionOverride::default();
     let body = Body::new(EncodeBody::new_server(Raw, messages, None, plain, None));
@@ -200,10 +216,16 @@ impl Encoder for Raw {
     }
 }
 
-/// The messages of an answer.
+/// What a call was told.
+enum Told {
+    One(Bytes),
+    Many(Timed),
+}
+
+/// The messages of an answer; a stream is counted when it ends.
 enum Messages {
     One(Option<Bytes>),
-    Many(Box<Timed>),
+    Many(Box<Timed>, Account),
 }
 
 impl Stream for Messages {
@@ -212,15 +234,24 @@ impl Stream for Messages {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
             Messages::One(message) => Poll::Ready(message.take().map(Ok)),
-            Messages::Many(reply) => {
-                reply.poll(cx).map(|next| next.map(|message| message.map_err(status)))
-            }
+            Messages::Many(reply, account) => reply.poll(cx).map(|next| match next {
+                None => {
+                    account.close(OK);
+                    None
+                }
+                Some(Ok(message)) => Some(Ok(message)),
+                Some(Err(error)) => {
+                    account.close(error.code().number());
+                    Some(Err(status(account.visit(), error)))
+                }
+            }),
         }
     }
 }
 
 /// As ttrpc gives it: the codes are the same.
-fn status(error: Error) -> Status {
+fn status(visit: &Visit, error: Error) -> Status {
+    visit.shared.requests.told(&error);
     Status::new(Code::from_i32(error.code().number()), error.to_string())
 }
 

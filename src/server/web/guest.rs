@@ -25,6 +25,7 @@ use super::watchdog::Watchdog;
 use super::{Guest, Side, Site, grpc};
 use crate::server::Life;
 use crate::server::conn::End;
+use crate::server::requests::Transport;
 use crate::server::sniff::Protocol;
 
 /// Bytes of a request's headers, all together.
@@ -41,7 +42,11 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Serves a connection until it ends.
 pub(super) async fn serve(site: Arc<Site>, side: Side, guest: Guest) {
     let peer = guest.socket.to_string();
-    let visit = Arc::new(Visit::new(site.shared.clone(), &peer));
+    let transport = match guest.protocol {
+        Protocol::Http2 => Transport::Grpc,
+        _ => Transport::Http,
+    };
+    let visit = Arc::new(Visit::new(site.shared.clone(), transport, &peer));
     let mut stay = Stay { site, side, visit, peer, end: End::Broken };
     stay.end = speak(&stay.site, side, guest, &stay.visit).await;
 }
@@ -59,6 +64,7 @@ impl Drop for Stay {
     fn drop(&mut self) {
         // First of all: others wait for the lead.
         part(&self.site, &self.visit, self.end);
+        self.visit.count_bytes();
         if self.side == Side::Main {
             self.site.shared.ended(self.visit.now(), self.end, &self.peer);
         }

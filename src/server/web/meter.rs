@@ -13,6 +13,9 @@ const FOR_A_BEAT: u64 = 64 << 10;
 pub(super) struct Meter {
     clock: Clock,
     read: AtomicCell<u64>,
+    written: AtomicCell<u64>,
+    /// What of both was counted.
+    counted: AtomicCell<(u64, u64)>,
     /// As many bytes have a reason.
     allowed: AtomicCell<u64>,
     /// When something came in last.
@@ -28,6 +31,8 @@ impl Meter {
         let now = AtomicCell::new(clock.now());
         Self {
             read: AtomicCell::new(0),
+            written: AtomicCell::new(0),
+            counted: AtomicCell::new((0, 0)),
             allowed: AtomicCell::new(4 * FOR_A_BEAT),
             heard: AtomicCell::new(now.load()),
             begun: AtomicCell::new(0),
@@ -43,6 +48,18 @@ impl Meter {
         if self.read.fetch_add(count as u64) == self.begun.load() {
             self.owed_since.store(now);
         }
+    }
+
+    /// The socket took so many bytes.
+    pub(super) fn wrote(&self, count: usize) {
+        self.written.fetch_add(count as u64);
+    }
+
+    /// Bytes that came in and went out since the last time.
+    pub(super) fn take_counts(&self) -> (u64, u64) {
+        let now = (self.read.load(), self.written.load());
+        let before = self.counted.swap(now);
+        (now.0 - before.0, now.1 - before.1)
     }
 
     /// A request began.

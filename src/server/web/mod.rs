@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
+use self::http::Ground;
 use self::outgoing::Outgoing;
 use self::visit::Visit;
 use super::conn::End;
@@ -109,13 +110,14 @@ impl Web {
             .thread_name("tenure-web")
             .enable_all()
             .build()?;
-        let (life, _) = watch::channel(Life::Serving);
+        let (life, listens) = watch::channel(Life::Serving);
         let (stock, reporter) = health::services();
+        let router = |side| {
+            let (shared, life) = (shared.clone(), listens.clone());
+            http::router(Ground { shared, life, side })
+        };
         let site = Arc::new(Site {
-            routers: Routers {
-                main: http::router(shared, Side::Main),
-                admin: http::router(shared, Side::Admin),
-            },
+            routers: Routers { main: router(Side::Main), admin: router(Side::Admin) },
             shared: shared.clone(),
             life,
             stock,

@@ -102,7 +102,7 @@ impl Watching {
         // Lowered before it looks: what comes later wakes again.
         inbox.take_changed();
         if let Some((term, merged)) = self.telling.next() {
-            self.visit.count_event(merged);
+            self.visit.announce(merged);
             return Poll::Ready(Some(Ok(to_bytes(Body::of_change(&term)))));
         }
         if self.is_over {
@@ -162,6 +162,7 @@ impl Errand {
                 Step::Wait(wake) => self.wake = wake.map(|at| Box::pin(sleep(at - now))),
                 Step::Message if self.streams => {
                     self.is_due = true;
+                    self.visit.announce(0);
                     return Poll::Ready(Some(Ok(self.message())));
                 }
                 Step::Message | Step::Last => {

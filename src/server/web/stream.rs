@@ -45,14 +45,15 @@ impl Stream {
     }
 
     /// Watches over a write that did not go through.
-    fn timed<T>(
+    fn timed(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
             self.stalled = None;
-            return written;
+            self.meter.wrote(written.as_ref().copied().unwrap_or_default());
+            return Poll::Ready(written);
         }
         let wait = self.stall_time;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(wait)));

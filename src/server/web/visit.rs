@@ -15,12 +15,14 @@ use crate::clock::Moment;
 use crate::engine::{Election, Session};
 use crate::error::Error;
 use crate::server::Shared;
+use crate::server::book::{CANCELLED, OK};
 use crate::server::requests::Transport;
-use crate::service::{Answer, Body, Call, Caller, ReplyTo, too_many_streams};
+use crate::service::{Answer, Body, Call, Caller, Method, ReplyTo, too_many_streams};
 use crate::shard::{Sink, Ticket};
 
 pub(in crate::server) struct Visit {
     pub(super) shared: Arc<Shared>,
+    transport: Transport,
     pub(super) meter: Arc<Meter>,
     caller: Mutex<Own>,
     /// Calls whose answer has not left yet, watches among them.
@@ -90,9 +92,45 @@ impl Arriving {
     }
 }
 
+/// One call, until it is counted; as cancelled, if nothing else comes.
+pub(super) struct Account {
+    visit: Arc<Visit>,
+    method: Method,
+    began: Moment,
+    is_open: bool,
+}
+
+impl Account {
+    pub(super) fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
+    pub(super) fn settle(mut self, told: Result<(), &Error>) {
+        if let Err(error) = told {
+            self.visit.shared.requests.told(error);
+        }
+        self.close(told.map_or_else(|error| error.code().number(), |()| OK));
+    }
+
+    /// With a code that is not of an error of ours.
+    pub(super) fn close(&mut self, code: i32) {
+        if std::mem::replace(&mut self.is_open, false) {
+            let Self { visit, method, began, .. } = &*self;
+            let elapsed = visit.now() - *began;
+            visit.shared.requests.observe(visit.transport, *method, code, elapsed);
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.close(CANCELLED);
+    }
+}
+
 impl Visit {
     /// A new connection of `peer`, as people would call it.
-    pub(super) fn new(shared: Arc<Shared>, peer: &str) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, transport: Transport, peer: &str) -> Self {
         let (engine, terms) = (shared.engine.clone(), &shared.terms);
         let now = engine.clock().now();
         let meter = Arc::new(Meter::new(engine.clock().clone()));
@@ -101,6 +139,7 @@ impl Visit {
         Self {
             caller: Mutex::new(Own { caller, is_over: false }),
             shared,
+            transport,
             meter,
             live: Mutex::default(),
             draining: AtomicCell::new(false),
@@ -172,11 +211,24 @@ impl Visit {
 
     /// A call with one message for an answer.
     pub(super) async fn ask(self: &Arc<Self>, call: Call<'_>) -> Result<Bytes, Error> {
+        let account = self.account(call.service, call.method);
+        let told = self.run(call).await;
+        account.settle(told.as_ref().map(drop));
+        told
+    }
+
+    async fn run(self: &Arc<Self>, call: Call<'_>) -> Result<Bytes, Error> {
         let place = self.place()?;
         match self.begin(&place, call)? {
             Begun::Done(body) => Ok(body),
             Begun::Owed(mut reply) => reply.only().await,
         }
+    }
+
+    /// Counts a call from now on.
+    pub(super) fn account(self: &Arc<Self>, service: &str, method: &str) -> Account {
+        let method = Method::of(service, method);
+        Account { visit: self.clone(), method, began: self.now(), is_open: true }
     }
 
     /// Lets the watches of that election end.
@@ -209,8 +261,15 @@ impl Visit {
         own.caller.take_session()
     }
 
-    pub(super) fn count_event(&self, merged: u64) {
-        self.shared.requests.announced(Transport::Grpc, 1, merged);
+    /// A watch was told a state, and skipped so many before it.
+    pub(super) fn announce(&self, merged: u64) {
+        self.shared.requests.announced(self.transport, 1, merged);
+    }
+
+    /// Adds what came in and went out since the last time to what the server counts.
+    pub(super) fn count_bytes(&self) {
+        let (read, written) = self.meter.take_counts();
+        self.shared.requests.carried(self.transport, read, written);
     }
 
     /// So many bytes wait for the peer from now on.

@@ -77,6 +77,7 @@ impl<'v> Watchdog<'v> {
             self.listening_since = now;
         }
         self.looked = now;
+        self.visit.count_bytes();
         self.beats += 1;
         let is_noise = beat * self.beats >= Duration::from_secs(1) && {
             self.beats = 0;

@@ -196,6 +196,27 @@ pub(crate) mod cause {
     pub(crate) const SESSION_ENDED: i32 = 12;
     pub(crate) const DELETED: i32 = 13;
     pub(crate) const RESTORED: i32 = 14;
+
+    /// As people are told.
+    pub(crate) fn in_words(cause: i32) -> &'static str {
+        match cause {
+            ENTERED => "entered",
+            WITHDRAWN => "withdrawn",
+            ANOINTED => "anointed",
+            PROMOTED => "promoted",
+            DEMOTED => "demoted",
+            EVICTED => "evicted",
+            PASSED => "passed to another session",
+            TAKEN_OVER => "taken over",
+            CLOSED => "closed",
+            DISCONNECTED => "disconnected",
+            SESSION_EXPIRED => "session expired",
+            SESSION_ENDED => "session ended by somebody else",
+            DELETED => "deleted",
+            RESTORED => "restored",
+            _ => "unknown",
+        }
+    }
 }
 
 /// What became of a term.

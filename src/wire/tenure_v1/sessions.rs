@@ -108,4 +108,15 @@ pub(crate) mod session_kind {
     pub(crate) const FAST: i32 = 3;
     /// Held inside the server's process.
     pub(crate) const EMBEDDED: i32 = 4;
+
+    /// As people are told.
+    pub(crate) fn in_words(kind: i32) -> &'static str {
+        match kind {
+            CONNECTION => "connection",
+            EXCLUSIVE => "exclusive",
+            FAST => "fast",
+            EMBEDDED => "embedded",
+            _ => "unknown",
+        }
+    }
 }
