@@ -3,8 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config;
 mod detached;
 mod held;
+mod logging;
 mod patience;
 mod readers;
 mod refusals;

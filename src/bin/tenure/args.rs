@@ -17,13 +17,13 @@ pub(crate) use self::ask::{Ask, OnCandidate, OnElection, OnTerm, Prefix, Removal
 pub(crate) use self::kept::{Backup, Inspect, Restore};
 pub(crate) use self::place::{Enter, Withdraw};
 pub(crate) use self::run::Run;
-pub(crate) use self::serve::Serve;
+pub(crate) use self::serve::{Serve, settings};
 
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done; also where a watch or a place ended because whoever read its output has left
    1  the server refused, or something failed; standard error says what
-   2  the command line makes no sense
+   2  the command line or the configuration makes no sense
    3  nobody leads (term)
    4  the term is stale (check)
    5  the term is unknown to the server (check)
@@ -47,10 +47,17 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+/// All there is to say to `tenure`. Every command's help tells the exit codes.
+pub(crate) fn command() -> clap::Command {
+    Args::command()
+        .mut_subcommand("serve", serve::with_switches)
+        .mut_subcommands(|one| one.after_help(EXIT_CODES))
+}
+
 impl Args {
-    /// Reads the command line. Every command's help tells the exit codes.
+    /// Reads the command line.
     pub(crate) fn read() -> Self {
-        let mut command = Self::command().mut_subcommands(|one| one.after_help(EXIT_CODES));
+        let mut command = command();
         let matches = command.get_matches_mut();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
     }
@@ -59,6 +66,7 @@ impl Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a server.
+    #[command(long_about = serve::LONG_ABOUT)]
     Serve(Box<Serve>),
     #[command(flatten)]
     Ask(Ask),
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        Args::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

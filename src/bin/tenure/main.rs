@@ -2,11 +2,14 @@
 
 mod args;
 mod ask;
+mod config;
 mod demo;
 mod detached;
 mod hold;
 mod key_file;
+mod listeners;
 mod log;
+mod notify;
 mod output;
 mod run;
 mod serve;
@@ -29,6 +32,7 @@ use args::{Args, Command};
 enum Exit {
     Ok = 0,
     Failed = 1,
+    Usage = 2,
     NobodyLeads = 3,
     Stale = 4,
     UnknownTerm = 5,
@@ -42,7 +46,8 @@ enum Exit {
 fn main() -> ExitCode {
     let args = Args::read();
     let done = match args.command {
-        Command::Serve(serve) => serve::run(&serve).map(|()| Exit::Ok),
+        // What it was told is not all: the rest is in variables and a file.
+        Command::Serve(_) => serve::run().map(|()| Exit::Ok),
         Command::Ask(ask) => ask::run(&ask),
         Command::Backup(backup) => storage::backup(&backup),
         Command::Restore(restore) => storage::restore(&restore),
