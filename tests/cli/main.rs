@@ -11,6 +11,7 @@ mod patience;
 mod readers;
 mod refusals;
 mod serve;
+mod status;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};

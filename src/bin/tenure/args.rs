@@ -13,7 +13,9 @@ mod place;
 mod run;
 mod serve;
 
-pub(crate) use self::ask::{Ask, OnCandidate, OnElection, OnTerm, Prefix, Removal, SessionRemoval};
+pub(crate) use self::ask::{
+    Ask, OnCandidate, OnElection, OnTerm, Prefix, Removal, SessionRemoval, Status,
+};
 pub(crate) use self::kept::{Backup, Inspect, Restore};
 pub(crate) use self::place::{Enter, Withdraw};
 pub(crate) use self::run::Run;

@@ -13,6 +13,7 @@ mod notify;
 mod output;
 mod run;
 mod serve;
+mod status;
 mod storage;
 mod supervise;
 mod tell;

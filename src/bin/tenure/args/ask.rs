@@ -74,6 +74,8 @@ pub(crate) enum Ask {
         #[command(flatten)]
         on: Removal,
     },
+    /// Tell whether a server serves, which one it is, and how much it holds; exit 6 if it does not.
+    Status(Status),
     /// Print who leads now, and again after each change.
     Watch {
         #[command(flatten)]
@@ -136,6 +138,16 @@ pub(crate) struct OnCandidate {
     pub(crate) election: String,
     /// The candidate's name.
     pub(crate) candidate: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Count nothing. Counting asks for a page of each thousand elections and sessions, which is too much
+    /// for a check every few seconds.
+    #[arg(long)]
+    pub(crate) no_counts: bool,
     #[command(flatten)]
     pub(crate) to: To,
 }
