@@ -7,6 +7,7 @@ mod config;
 mod detached;
 mod held;
 mod logging;
+mod manual;
 mod patience;
 mod readers;
 mod refusals;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use tenure::client::Address;
 
 mod ask;
@@ -21,7 +22,7 @@ pub(crate) use self::place::{Enter, Withdraw};
 pub(crate) use self::run::Run;
 pub(crate) use self::serve::{Serve, settings};
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
    0  done; also where a watch or a place ended because whoever read its output has left
    1  the server refused, or something failed; standard error says what
@@ -83,6 +84,21 @@ pub(crate) enum Command {
     Run(Run),
     /// See three candidates pass the lead on when one is killed, and when one is stopped. No setup.
     Demo,
+    /// Print what completes this command's line in a shell.
+    ///
+    /// Bash: `tenure completions bash > /usr/share/bash-completion/completions/tenure`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print a manual page: of the command, or of one of its subcommands.
+    ///
+    /// `tenure man serve | man -l -` shows one.
+    Man {
+        /// A subcommand, such as serve.
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
     /// Becomes a command that ends with its parent. For `run`.
     #[command(hide = true)]
     Guard {

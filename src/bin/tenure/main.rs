@@ -9,6 +9,7 @@ mod hold;
 mod key_file;
 mod listeners;
 mod log;
+mod manual;
 mod notify;
 mod output;
 mod run;
@@ -55,6 +56,8 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => storage::inspect(&inspect),
         Command::Run(run) => return run::run(&run),
         Command::Demo => demo::run().map(|()| Exit::Ok),
+        Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Ok),
+        Command::Man { of } => manual::man(of.as_deref()).map(|()| Exit::Ok),
         Command::Guard { parent, command } => {
             let Err(error) = supervise::guard(parent, &command);
             eprintln!("tenure: {error:#}");
