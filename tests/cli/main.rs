@@ -13,6 +13,7 @@ mod readers;
 mod refusals;
 mod serve;
 mod status;
+mod supervised;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
