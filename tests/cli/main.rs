@@ -4,6 +4,7 @@
 mod support;
 
 mod config;
+mod container;
 mod detached;
 mod held;
 mod logging;
