@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Arg;
@@ -253,4 +254,24 @@ fn what_waits_for_a_restart_is_known() {
     assert_eq!(after.needs_restart(&before), ["drain", "cache"]);
     assert_eq!(after.serve.drain, Duration::from_secs(9));
     assert_eq!(before.needs_restart(&before), [""; 0]);
+}
+
+/// Each has a row with its key, its variable and its default.
+#[test]
+fn the_page_on_configuration_has_every_setting() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = fs::read_to_string(path).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `--")).collect();
+    for arg in settings() {
+        let key = arg.get_long().unwrap();
+        let config = NOTHING.read().unwrap();
+        let value = match config.setting(key).values.as_slice() {
+            [] => String::new(),
+            [one] => format!("`{}`", one.to_str().unwrap()),
+            more => panic!("{key}: {more:?}"),
+        };
+        let row = format!("| `--{key}` | `{}` | {value}", variable_of(key));
+        assert_eq!(rows.iter().filter(|it| it.starts_with(&row)).count(), 1, "{row}");
+    }
+    assert_eq!(rows.len(), settings().len(), "the page has settings that are not there");
 }
