@@ -25,7 +25,7 @@
 //! | read who leads | [`Observer`] for a fast look, [`Election::term`] from any thread, [`Term`], [`Reason`] |
 //! | follow changes | [`Watch`], an iterator and a stream |
 //! | know what went wrong | [`Error`], [`Code`], [`NameFault`], [`EndReason`] |
-//! | serve others (`server`) | `Server`, `ServerBuilder`, `Counters`, `CacheRule` |
+//! | serve others (`server`) | `Server`, `ServerBuilder`, `Counters`, `Pulse`, `CacheRule` |
 //! | lead over a network (`client`) | `client::Session`, `client::Leadership`, `client::Contender`, `client::LeaderLatch` |
 //! | ask a server (`client`) | `client::Client` |
 //! | lead either way | [`Elector`], [`Leads`] |
@@ -107,7 +107,7 @@ pub use crate::error::{Code, EndReason, Error, NameFault};
 pub use crate::id::{SessionId, SessionKey, SessionKind};
 pub use crate::limits::Limits;
 #[cfg(feature = "server")]
-pub use crate::server::{Counters, Server, ServerBuilder};
+pub use crate::server::{Counters, Pulse, Server, ServerBuilder};
 #[cfg(feature = "server")]
 pub use crate::service::CacheRule;
 

@@ -27,6 +27,7 @@ pub(crate) mod loose;
 mod observe;
 mod session;
 mod socket;
+mod status;
 mod thread;
 mod view;
 mod wait;
@@ -45,6 +46,7 @@ pub use self::leadership::{Leadership, Lost};
 pub use self::link::Connection;
 pub use self::observe::{ElectionStates, Observation};
 pub use self::session::{OnDisconnect, Options, Session};
+pub use self::status::{Counts, ServerView};
 pub use self::view::{
     Candidate, Change, Check, Description, ElectionState, Reign, SessionView, Summary, Verdict,
 };

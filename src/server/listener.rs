@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::socket::Socket;
 use crate::error::Error;
@@ -31,6 +31,13 @@ pub(crate) struct Listener {
 pub(super) enum Bound {
     Tcp(TcpListener, SocketAddr),
     Unix(UnixListener, SocketFile),
+}
+
+/// A socket that listens already.
+#[derive(Debug)]
+pub(super) enum Prebound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 /// What came of an attempt to accept.
@@ -55,6 +62,15 @@ impl Listener {
         let bound = bound.map_err(|error| Error::InvalidSetting {
             setting: "listen",
             why: format!("can't listen on {address}: {error}"),
+        })?;
+        Ok(Self { bound, silence, spare: spare() })
+    }
+
+    /// Takes over a socket that listens already.
+    pub(super) fn of(socket: &Prebound, silence: Duration) -> Result<Self, Error> {
+        let bound = take_over(socket).map_err(|error| Error::InvalidSetting {
+            setting: "listen",
+            why: format!("can't listen on a socket that was handed over: {error}"),
         })?;
         Ok(Self { bound, silence, spare: spare() })
     }
@@ -162,8 +178,36 @@ fn bind_unix(path: &Path) -> io::Result<Bound> {
         other => other?,
     };
     listener.set_nonblocking(true)?;
-    let inode = fs::symlink_metadata(path)?.ino();
+    let inode = Some(fs::symlink_metadata(path)?.ino());
     Ok(Bound::Unix(listener, SocketFile { path: path.to_owned(), inode }))
+}
+
+fn take_over(socket: &Prebound) -> io::Result<Bound> {
+    match socket {
+        Prebound::Tcp(listener) => {
+            must_listen(&SockRef::from(listener))?;
+            listener.set_nonblocking(true)?;
+            Ok(Bound::Tcp(listener.try_clone()?, listener.local_addr()?))
+        }
+        Prebound::Unix(listener) => {
+            must_listen(&SockRef::from(listener))?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            let path = address.as_pathname().unwrap_or(Path::new("@")).to_owned();
+            Ok(Bound::Unix(listener.try_clone()?, SocketFile { path, inode: None }))
+        }
+    }
+}
+
+/// From one that is only bound, accepting would fail for ever.
+fn must_listen(socket: &SockRef<'_>) -> io::Result<()> {
+    // Other systems don't tell.
+    #[cfg(target_os = "linux")]
+    if !socket.is_listener()? {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it does not listen"));
+    }
+    let _elsewhere = socket;
+    Ok(())
 }
 
 /// True for a socket that nobody listens on: what a killed server leaves behind.
@@ -176,12 +220,13 @@ fn is_abandoned(path: &Path) -> bool {
 /// Removed with its listener, unless somebody else has put theirs in its place.
 pub(super) struct SocketFile {
     path: PathBuf,
-    inode: u64,
+    /// `None` for one that somebody else made: it stays.
+    inode: Option<u64>,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|meta| Some(meta.ino()) == self.inode) {
             let _best_effort = fs::remove_file(&self.path);
         }
     }
@@ -217,6 +262,31 @@ mod tests {
         fs::write(&path, "no socket").unwrap();
         assert!(Listener::bind(&address, SILENCE).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"no socket");
+    }
+
+    #[test]
+    fn a_socket_that_listens_already_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let theirs = Prebound::Unix(UnixListener::bind(&path).unwrap());
+        let listener = Listener::of(&theirs, SILENCE).unwrap();
+        assert_eq!(listener.to_string(), format!("unix://{}", path.display()));
+        drop(listener);
+        assert!(path.exists(), "its file is not ours");
+
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let mut listener = Listener::of(&Prebound::Tcp(tcp), SILENCE).unwrap();
+        assert_eq!(listener.to_string(), address.to_string());
+        assert!(matches!(listener.accept(), Accepted::Nobody), "it does not block");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_socket_that_does_not_listen_is_refused() {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let error = Listener::of(&Prebound::Tcp(socket.into()), SILENCE).err().unwrap();
+        assert!(error.to_string().contains("does not listen"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod metrics;
 mod outbox;
 mod peer;
 mod peers;
+mod pulse;
 mod reactor;
 #[cfg(feature = "web")]
 mod requests;
@@ -39,6 +40,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError};
 pub use self::counters::Counters;
 #[cfg(feature = "internals")]
 pub use self::loose::LooseConnection;
+pub use self::pulse::Pulse;
 pub use self::settings::ServerBuilder;
 
 use self::book::Book;
@@ -124,7 +126,9 @@ impl Server {
 
     fn spawn(builder: ServerBuilder) -> Result<Self, Error> {
         let bind = |address: &String| Listener::bind(address, builder.settings.silence);
-        let listeners = builder.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let bound = builder.bound.iter().map(|it| Listener::of(it, builder.settings.silence));
+        let listeners =
+            bound.chain(builder.listen.iter().map(bind)).collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners.iter().map(Listener::to_string).collect();
         let admin = builder.admin_listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let admin_addresses = admin.iter().map(Listener::to_string).collect();

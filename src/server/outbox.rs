@@ -5,6 +5,7 @@
 //! more. Both sides swap the same bit: either a push comes before that look, which finds it, or its
 //! swap comes after the reactor's, finds the bell down, and rings.
 
+use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 
 use super::socket::Socket;
@@ -24,6 +25,8 @@ pub(crate) enum Item {
     Changed(Ticket),
     /// A connection to serve.
     Arrival(Socket),
+    /// To be answered, as a sign of life.
+    Beat(Sender<()>),
     /// Take nothing new, finish what is under way, and end.
     Drain,
     /// End.

@@ -195,6 +195,8 @@ impl Reactor {
                 Some(Item::Reply(ticket, outcome)) => self.peers.deliver(now, ticket, outcome),
                 Some(Item::Changed(ticket)) => self.peers.changed(now, ticket),
                 Some(Item::Arrival(socket)) => self.adopt(now, socket),
+                // There is room for one from each reactor.
+                Some(Item::Beat(felt)) => drop(felt.try_send(())),
                 Some(Item::Drain) => self.drain(),
                 Some(Item::Stop) => self.life = Life::Stopped,
                 None => return,

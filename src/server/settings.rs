@@ -1,11 +1,14 @@
 //! How a server is set up.
 
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
 use super::conn::Terms;
+use super::listener::Prebound;
 #[cfg(feature = "web")]
 use super::metrics::{DroppedLines, Shown};
 use crate::engine::Engine;
@@ -23,6 +26,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct ServerBuilder {
     pub(super) engine: Engine,
     pub(super) listen: Vec<String>,
+    /// Sockets that somebody else has bound.
+    pub(super) bound: Vec<Arc<Prebound>>,
     pub(super) admin_listen: Vec<String>,
     /// HTTP and gRPC are served too.
     web: bool,
@@ -52,6 +57,7 @@ impl ServerBuilder {
         Self {
             engine,
             listen: Vec::new(),
+            bound: Vec::new(),
             admin_listen: Vec::new(),
             web: cfg!(feature = "web"),
             reactors: None,
@@ -75,6 +81,19 @@ impl ServerBuilder {
     /// `127.0.0.1:5678`.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen.push(address.into());
+        self
+    }
+
+    /// Serves who comes to a socket that listens already, such as one that a service manager opened. The
+    /// default address is then not bound.
+    pub fn tcp_listener(mut self, listener: TcpListener) -> Self {
+        self.bound.push(Arc::new(Prebound::Tcp(listener)));
+        self
+    }
+
+    /// As [`tcp_listener`](Self::tcp_listener). Its file is left to whoever made it.
+    pub fn unix_listener(mut self, listener: UnixListener) -> Self {
+        self.bound.push(Arc::new(Prebound::Unix(listener)));
         self
     }
 
@@ -183,10 +202,10 @@ impl ServerBuilder {
     /// Binds the addresses and starts the threads.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for an address that can't be bound, or if the system refuses
+    /// [`Error::InvalidSetting`] for an address that can't be bound or a socket that does not listen, or if the system refuses
     /// a thread or a descriptor.
     pub fn spawn(mut self) -> Result<Server, Error> {
-        if self.listen.is_empty() {
+        if self.listen.is_empty() && self.bound.is_empty() {
             self.listen.push(DEFAULT_ADDRESS.to_owned());
         }
         Server::spawn(self)

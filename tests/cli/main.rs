@@ -3,12 +3,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config;
+mod container;
 mod detached;
 mod held;
+mod logging;
+mod manual;
 mod patience;
 mod readers;
 mod refusals;
 mod serve;
+mod status;
+mod supervised;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};

@@ -41,7 +41,11 @@ pub fn tenure<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 /// Takes from a command what the tester's own environment would say to it.
 pub fn unmoved(command: &mut Command) {
     // A backtrace takes long to find its names on a busy machine.
-    for name in ["TENURE_SERVER", "RUST_LOG", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+    for name in ["RUST_LOG", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "NOTIFY_SOCKET"] {
+        command.env_remove(name);
+    }
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_string_lossy().starts_with("TENURE_")) {
         command.env_remove(name);
     }
 }

@@ -8,7 +8,7 @@ use tenure::client::{ChangeByHand, Client, ClientError};
 
 use crate::Exit;
 use crate::args::{Ask, OnCandidate, OnElection, To};
-use crate::{detached, hold, output, tell};
+use crate::{detached, hold, output, status, tell};
 
 pub(crate) fn run(ask: &Ask) -> Result<Exit> {
     match ask {
@@ -22,6 +22,7 @@ pub(crate) fn run(ask: &Ask) -> Result<Exit> {
         Ask::Demote { on } => change(on, ChangeByHand::Demote),
         Ask::Evict { on } => change(on, ChangeByHand::Evict),
         Ask::Term { on } => term(on),
+        Ask::Status(on) => status::status(on),
         Ask::Watch { on } => watch(on),
         Ask::List { on } => tell::list(on),
         Ask::Describe { on } => tell::describe(on),

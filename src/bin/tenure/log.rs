@@ -2,14 +2,15 @@
 //! nobody, and what finds no room is dropped, counted and told of later.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crossbeam::atomic::AtomicCell;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::args::Format;
 
@@ -18,11 +19,18 @@ const ROOM: usize = 1024;
 /// For the last lines to leave at the end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Lines that found no room, since the start.
+static DROPPED: AtomicCell<u64> = AtomicCell::new(0);
+
+/// Lines that were dropped since the start, because standard error took no more.
+pub(crate) fn dropped() -> u64 {
+    DROPPED.load()
+}
+
 /// Held as long as the process logs; dropped, it lets the last lines leave.
 pub(crate) struct Log {
-    to: Sender<Item>,
-    /// Lines that found no room since the start.
-    lost: Arc<AtomicCell<u64>>,
+    lines: Sender<Item>,
+    filter: reload::Handle<EnvFilter, Registry>,
 }
 
 enum Item {
@@ -32,52 +40,55 @@ enum Item {
 }
 
 impl Log {
-    pub(crate) fn start(filter: &str, format: Format) -> Result<Self> {
-        let filter = EnvFilter::try_new(filter)
-            .with_context(|| format!("--log-level {filter:?} is not a filter"))?;
-        let (to, items) = bounded(ROOM);
-        let lines = Lines { to: to.clone(), dropped: Arc::default(), lost: Arc::default() };
-        let lost = lines.lost.clone();
-        let dropped = lines.dropped.clone();
-        thread::Builder::new().name("tenure-log".into()).spawn(move || write(&items, &dropped))?;
+    pub(crate) fn start(filter: EnvFilter, format: Format) -> Result<Self> {
+        let (lines, items) = bounded(ROOM);
+        thread::Builder::new().name("tenure-log".into()).spawn(move || write(&items))?;
 
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(move || lines.clone())
-            .with_ansi(io::stderr().is_terminal());
+        let to = Lines(lines.clone());
+        let text =
+            fmt::layer().with_writer(move || to.clone()).with_ansi(io::stderr().is_terminal());
+        let (filter, handle) = reload::Layer::new(filter);
+        let log = tracing_subscriber::registry().with(filter);
         match format {
-            Format::Text => log.init(),
-            Format::Json => log.json().init(),
+            Format::Text => log.with(text.boxed()).init(),
+            Format::Json => log.with(text.json().boxed()).init(),
         }
-        Ok(Self { to, lost })
+        Ok(Self { lines, filter: handle })
     }
 
-    /// Tells how many lines have found no room since the start.
-    pub(crate) fn lost(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
-        let lost = self.lost.clone();
-        move || lost.load()
+    /// From now on, this is what is logged.
+    pub(crate) fn change(&self, filter: EnvFilter) -> Result<()> {
+        Ok(self.filter.reload(filter)?)
     }
+}
+
+/// What is to be logged; `called` is how whoever said so knows it.
+pub(crate) fn filter(directives: &str, called: &str) -> Result<EnvFilter> {
+    EnvFilter::try_new(directives)
+        .with_context(|| format!("{called} {directives:?} is not a filter"))
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
         let (written, all) = bounded(1);
-        if self.to.send_timeout(Item::Flush(written), PATIENCE).is_ok() {
+        if self.lines.send_timeout(Item::Flush(written), PATIENCE).is_ok() {
             // Nobody reads: the lines are lost, and the process ends all the same.
             let _nobody_reads = all.recv_timeout(PATIENCE);
         }
     }
 }
 
-fn write(items: &Receiver<Item>, dropped: &AtomicCell<u64>) {
+fn write(items: &Receiver<Item>) {
+    let mut told = 0;
     for item in items {
         match item {
             // Where nobody is left to read, nobody misses it.
             Item::Line(line) => drop(io::stderr().write_all(&line)),
             Item::Flush(written) => drop(written.try_send(())),
         }
-        if dropped.load() > 0 && items.len() < ROOM / 2 {
-            let lines = dropped.swap(0);
+        let lines = dropped() - told;
+        if lines > 0 && items.len() < ROOM / 2 {
+            told += lines;
             tracing::warn!(lines, "log lines were dropped: standard error took no more");
         }
     }
@@ -85,18 +96,12 @@ fn write(items: &Receiver<Item>, dropped: &AtomicCell<u64>) {
 
 /// What the subscriber writes to, one line at a time.
 #[derive(Clone)]
-struct Lines {
-    to: Sender<Item>,
-    /// Not told of yet.
-    dropped: Arc<AtomicCell<u64>>,
-    lost: Arc<AtomicCell<u64>>,
-}
+struct Lines(Sender<Item>);
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.to.try_send(Item::Line(line.into())).is_err() {
-            self.dropped.fetch_add(1);
-            self.lost.fetch_add(1);
+        if self.0.try_send(Item::Line(line.into())).is_err() {
+            DROPPED.fetch_add(1);
         }
         Ok(line.len())
     }

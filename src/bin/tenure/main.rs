@@ -2,14 +2,19 @@
 
 mod args;
 mod ask;
+mod config;
 mod demo;
 mod detached;
 mod hold;
 mod key_file;
+mod listeners;
 mod log;
+mod manual;
+mod notify;
 mod output;
 mod run;
 mod serve;
+mod status;
 mod storage;
 mod supervise;
 mod tell;
@@ -29,6 +34,7 @@ use args::{Args, Command};
 enum Exit {
     Ok = 0,
     Failed = 1,
+    Usage = 2,
     NobodyLeads = 3,
     Stale = 4,
     UnknownTerm = 5,
@@ -42,13 +48,16 @@ enum Exit {
 fn main() -> ExitCode {
     let args = Args::read();
     let done = match args.command {
-        Command::Serve(serve) => serve::run(&serve).map(|()| Exit::Ok),
+        // What it was told is not all: the rest is in variables and a file.
+        Command::Serve(_) => serve::run().map(|()| Exit::Ok),
         Command::Ask(ask) => ask::run(&ask),
         Command::Backup(backup) => storage::backup(&backup),
         Command::Restore(restore) => storage::restore(&restore),
         Command::Inspect(inspect) => storage::inspect(&inspect),
         Command::Run(run) => return run::run(&run),
         Command::Demo => demo::run().map(|()| Exit::Ok),
+        Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Ok),
+        Command::Man { of } => manual::man(of.as_deref()).map(|()| Exit::Ok),
         Command::Guard { parent, command } => {
             let Err(error) = supervise::guard(parent, &command);
             eprintln!("tenure: {error:#}");

@@ -2,39 +2,94 @@
 
 use std::fs;
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use anyhow::{Context, Result, anyhow};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tenure::client::Address;
 use tenure::{Engine, EngineBuilder, Server};
 
-use crate::Exit;
 use crate::args::Serve;
-use crate::log::Log;
-use crate::output;
+use crate::config::Config;
+use crate::listeners::Listeners;
+use crate::log::{self, Log};
+use crate::{Exit, notify, output};
 
-pub(crate) fn run(serve: &Serve) -> Result<()> {
-    let log = Log::start(&serve.log_level, serve.log_format)?;
+pub(crate) fn run() -> Result<()> {
+    // First, while there is no other thread.
+    let handed = Listeners::handed_over()?;
+    let config = Config::read()?;
+    if config.serve.check_config || config.serve.print_config {
+        return say(&config, &handed);
+    }
+    serve(config, handed)
+}
+
+/// The configuration alone: nothing is opened, bound or made.
+fn say(config: &Config, handed: &Listeners) -> Result<()> {
+    if config.serve.check_config {
+        check(config, handed)?;
+    }
+    let text = match (config.serve.print_config, config.file()) {
+        (true, _) => config.to_toml()?.trim_end().to_owned(),
+        (false, Some(file)) => format!("{}: the configuration is sound", file.display()),
+        (false, None) => "the configuration is sound".to_owned(),
+    };
+    // Whoever asked may have seen enough.
+    let _nobody_reads = output::line(&text)?;
+    Ok(())
+}
+
+/// What starting a server would find wrong with its settings.
+fn check(config: &Config, handed: &Listeners) -> Result<()> {
+    log::filter(&config.serve.log_level, &config.log_level_is_called())?;
+    refuse_to_expose(&config.serve, handed)?;
+    // In memory: whether the bounds fit each other, without touching what is kept.
+    shaped(&config.serve).open()?;
+    Ok(())
+}
+
+fn serve(config: Config, handed: Listeners) -> Result<()> {
+    let serve = &config.serve;
+    let filter = log::filter(&serve.log_level, &config.log_level_is_called())?;
+    let log = Log::start(filter, serve.log_format)?;
     stop_on_panic();
-    refuse_to_expose(serve)?;
+    refuse_to_expose(serve, &handed)?;
     // Registered before anything listens, so that an early signal drains too.
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't listen for signals")?;
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).context("can't listen for signals")?;
 
-    let mut engine = Engine::builder().limits(serve.limits.to_engine());
-    if let Some(shards) = serve.shards {
-        engine = engine.shards(shards);
+    let engine = shaped(serve);
+    let engine = if serve.memory { engine } else { keep(engine, serve) };
+    let server = start(&config, handed, engine.open()?)?;
+    tell_where(serve, &server)?;
+    notify::ready(&server);
+    notify::keep_alive(&server);
+    warn_of(serve, &server);
+
+    let drain = serve.drain;
+    let mut config = config;
+    while signals.forever().next() == Some(SIGHUP) {
+        notify::reloading(|| reload(&mut config, &log));
     }
-    if !serve.memory {
-        engine = keep(engine, serve);
-    }
-    let engine = engine.open()?;
-    let server = start(serve, engine, &log)?;
+    notify::stopping();
+    tracing::info!("draining for at most {drain:?}; a second signal ends at once");
+    thread::spawn(move || {
+        signals.forever().find(|signal| *signal != SIGHUP);
+        process::exit(Exit::Failed as i32);
+    });
+    server.drain(drain);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// To whoever waits for it, on standard output and in a file.
+fn tell_where(serve: &Serve, server: &Server) -> Result<()> {
     let addresses = server.addresses();
     if let Some(file) = &serve.ports_file {
         write_whole(file, &(addresses.join("\n") + "\n"))
@@ -43,21 +98,61 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
     // Whoever started it may not care to read that.
     let line = format!("tenure {} listens on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
     let _nobody_reads = output::line(&line);
+    if !server.admin_addresses().is_empty() {
+        let addresses = server.admin_addresses().join(", ");
+        tracing::info!(%addresses, "metrics, probes and changes by HTTP are served apart");
+    }
+    Ok(())
+}
+
+fn warn_of(serve: &Serve, server: &Server) {
     if serve.memory {
         tracing::warn!(
             "everything is kept in memory: terms start again at 1 when this server stops"
         );
     }
+    let bound = server.addresses().iter().filter_map(|it| it.parse().ok());
+    if bound.into_iter().any(is_exposed) {
+        tracing::warn!(
+            "nothing is encrypted, and other machines may connect: whoever reaches this server can \
+             change its elections"
+        );
+    }
+}
 
-    signals.forever().next();
-    tracing::info!("draining for at most {:?}; a second signal ends at once", serve.drain);
-    thread::spawn(move || {
-        signals.forever().next();
-        process::exit(Exit::Failed as i32);
-    });
-    server.drain(serve.drain);
-    tracing::info!("stopped");
-    Ok(())
+/// Reads the configuration again. The log's level takes effect; all else waits for the next start. What
+/// can't be used changes nothing.
+fn reload(config: &mut Config, log: &Log) {
+    match reread(log) {
+        Ok(new) => {
+            let waiting = new.needs_restart(config).join(", ");
+            if !waiting.is_empty() {
+                tracing::warn!(%waiting, "these settings changed and wait for a restart");
+            }
+            if new.file_has_no_say_in_log_level() {
+                let by = new.log_level_is_called();
+                tracing::info!(%by, "the log's level is set elsewhere, so the file has no say in it");
+            }
+            tracing::info!(log_level = new.serve.log_level, "the configuration was read again");
+            *config = new;
+        }
+        Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
+    }
+}
+
+fn reread(log: &Log) -> Result<Config> {
+    let new = Config::read()?;
+    log.change(log::filter(&new.serve.log_level, &new.log_level_is_called())?)?;
+    Ok(new)
+}
+
+/// With its bounds and shards, and nothing kept.
+fn shaped(serve: &Serve) -> EngineBuilder {
+    let engine = Engine::builder().limits(serve.limits.to_engine());
+    match serve.shards {
+        Some(shards) => engine.shards(shards),
+        None => engine,
+    }
 }
 
 /// What is told is kept in the data directory, or nothing more is told.
@@ -83,15 +178,16 @@ fn end_soon(exit: Exit) {
     }
 }
 
-fn start(serve: &Serve, engine: Engine, log: &Log) -> Result<Server> {
+fn start(config: &Config, handed: Listeners, engine: Engine) -> Result<Server> {
+    let serve = &config.serve;
     let mut server = Server::builder(engine)
         .busy_poll(serve.busy_poll)
         .disconnect_grace(serve.disconnect_grace)
         .silence(serve.silence)
         .frame_time(serve.frame_time)
         .stall_time(serve.stall_time)
-        .log_lines_dropped(log.lost());
-    for glob in &serve.metrics_election {
+        .log_lines_dropped(log::dropped);
+    for glob in &serve.web.metrics_election {
         server = server.metrics_election(glob);
     }
     if !serve.connection_idle.is_zero() {
@@ -100,6 +196,15 @@ fn start(serve: &Serve, engine: Engine, log: &Log) -> Result<Server> {
     if let Some(reactors) = serve.reactors {
         server = server.reactors(reactors);
     }
+    for rule in config.cache_rules() {
+        server = server.cache_rule(rule);
+    }
+    for address in &serve.web.admin_listen {
+        server = server.admin_listen(address.to_string());
+    }
+    if !handed.is_empty() {
+        return Ok(handed.serve(server).spawn()?);
+    }
     for address in &serve.listen {
         server = server.listen(address.to_string());
     }
@@ -107,22 +212,34 @@ fn start(serve: &Serve, engine: Engine, log: &Log) -> Result<Server> {
 }
 
 /// Beyond loopback, anybody on the way can read and change what is said.
-fn refuse_to_expose(serve: &Serve) -> Result<()> {
+fn refuse_to_expose(serve: &Serve, handed: &Listeners) -> Result<()> {
     if serve.allow_plaintext {
         return Ok(());
     }
-    for listen in &serve.listen {
+    let own = if handed.is_empty() { serve.listen.as_slice() } else { &[] };
+    for listen in own.iter().chain(&serve.web.admin_listen) {
         let Address::Tcp(address) = listen else { continue };
         let mut resolved =
             address.to_socket_addrs().with_context(|| format!("can't listen on {address}"))?;
-        if resolved.any(|address| !address.ip().is_loopback()) {
-            bail!(
-                "{address} can be reached from other machines and nothing is encrypted; listen on \
-                 127.0.0.1, or give --allow-plaintext if the network is your own"
-            );
+        if resolved.any(is_exposed) {
+            return Err(exposed(address));
         }
     }
-    Ok(())
+    match handed.tcp_addresses()?.into_iter().find(|it| is_exposed(*it)) {
+        Some(address) => Err(exposed(&address.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn is_exposed(address: SocketAddr) -> bool {
+    !address.ip().is_loopback()
+}
+
+fn exposed(address: &str) -> anyhow::Error {
+    anyhow!(
+        "{address} can be reached from other machines and nothing is encrypted; listen on 127.0.0.1, or \
+         give --allow-plaintext if the network is your own"
+    )
 }
 
 /// A server that lost a thread is half alive: better none, and another takes over.
