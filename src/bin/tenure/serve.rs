@@ -186,7 +186,11 @@ fn start(config: &Config, handed: Listeners, engine: Engine) -> Result<Server> {
         .silence(serve.silence)
         .frame_time(serve.frame_time)
         .stall_time(serve.stall_time)
+        .http_write(serve.web.http_write)
         .log_lines_dropped(log::dropped);
+    for origin in &serve.web.http_origin {
+        server = server.http_origin(origin);
+    }
     for glob in &serve.web.metrics_election {
         server = server.metrics_election(glob);
     }
