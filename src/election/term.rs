@@ -122,6 +122,13 @@ impl Term {
         self.roster.iter()
     }
 
+    /// Bytes of all that is known of it, about.
+    #[cfg(feature = "durable")]
+    pub(crate) fn weight(&self) -> usize {
+        let said: usize = self.says().flatten().map(Metadata::bytes).sum();
+        512 + self.roster.name_bytes() + 16 * self.roster.len() + said
+    }
+
     /// The session that holds this candidate, if it stands.
     pub fn session_of(&self, candidate: &str) -> Option<SessionId> {
         Some(self.roster.find(candidate)?.1.session)

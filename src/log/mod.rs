@@ -64,6 +64,17 @@ pub(crate) enum Change<'a> {
     SessionIds(u64),
 }
 
+#[cfg(feature = "durable")]
+impl Change<'_> {
+    /// Bytes that it takes to keep, about.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Term { term, .. } => term.weight(),
+            _ => 64,
+        }
+    }
+}
+
 /// Somebody the lead was taken from, who may not know yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Former {
@@ -102,7 +113,7 @@ pub(crate) trait Unit: Send {
     /// How many wait for its answers.
     fn replies(&self) -> usize;
 
-    /// Calls `keep` with each change.
+    /// Calls `keep` with each change, in the same order each time. No two are of the same thing.
     fn changes(&self, keep: &mut dyn FnMut(Change<'_>));
 
     /// Makes the unit's effects visible: publishes, answers, announces. Once, after the changes are

@@ -30,7 +30,7 @@ pub(crate) struct Turn {
     pub(crate) shard: usize,
     /// The newest state of each election that changed; each election once.
     publish: Vec<Published>,
-    /// Elections that were created, and with which tags; or whose creation was forgotten.
+    /// Elections that were created, and with which tags, or whose creation was forgotten; each once.
     created: Vec<(Arc<Cell>, Option<Tags>)>,
     handovers: Vec<(Arc<Cell>, Arc<Handover>)>,
     /// Terms that were taken from sessions which may not know yet.
@@ -62,7 +62,10 @@ impl Turn {
 
     /// An election was created, with these tags in force, or that is forgotten.
     pub(crate) fn create(&mut self, cell: &Arc<Cell>, tags: Option<Tags>) {
-        self.created.push((cell.clone(), tags));
+        match self.created.iter_mut().rev().find(|(it, _)| Arc::ptr_eq(it, cell)) {
+            Some((_, newest)) => *newest = tags,
+            None => self.created.push((cell.clone(), tags)),
+        }
     }
 
     /// What the leader of `cell`'s election has to wait for.

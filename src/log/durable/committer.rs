@@ -12,7 +12,7 @@ use crossbeam::queue::SegQueue;
 use super::OnFailure;
 #[cfg(feature = "failpoints")]
 use super::canary;
-use super::keeper::Keeper;
+use super::keeper::{Handed, Keeper};
 use super::place::{Place, io_fault};
 use super::store::{Fault, Store};
 use crate::bell;
@@ -23,11 +23,13 @@ use crate::log::{CommitMeter, Unit};
 
 /// Units in one commit, at most: so it has a bound, and the first of them does not wait too long.
 const BATCH: usize = 4096;
+/// Bytes of what is in it, about: one unit more may still be taken.
+const BATCH_BYTES: usize = 1 << 20;
 /// How often a full disk is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) struct Inner {
-    pub(super) queue: SegQueue<Box<dyn Unit>>,
+    pub(super) queue: SegQueue<Handed>,
     pub(super) keeper: Mutex<Keeper>,
     pub(super) state: AtomicCell<State>,
     /// Full, and what is held could not be kept even so.
@@ -134,10 +136,12 @@ impl Inner {
 
     /// False if there was nothing to do, or nothing can be done.
     fn commit_once(&self, keeper: &mut Keeper) -> bool {
-        while (keeper.held.len() < BATCH || self.is_stuck.load())
-            && let Some(unit) = self.queue.pop()
+        let mut bytes = 0;
+        while (keeper.held.len() < BATCH && bytes < BATCH_BYTES || self.is_stuck.load())
+            && let Some(handed) = self.queue.pop()
         {
-            keeper.held.push_back(unit);
+            bytes += handed.bytes;
+            keeper.held.push_back(handed);
         }
         if keeper.held.is_empty() {
             return false;
@@ -150,7 +154,7 @@ impl Inner {
         let batch = keeper.batch();
         #[cfg(feature = "failpoints")]
         if self.planted == Some(canary::Canary::AnswerBeforeCommit) {
-            keeper.held.iter_mut().for_each(|unit| unit.release());
+            keeper.held.iter_mut().for_each(|handed| handed.unit.release());
         }
         let clock = Clock::system();
         let began = clock.now();
@@ -187,7 +191,7 @@ impl Inner {
     }
 
     fn release(&self, keeper: &mut Keeper) {
-        for mut unit in keeper.held.drain(..) {
+        for Handed { mut unit, .. } in keeper.held.drain(..) {
             self.forget(&*unit);
             unit.release();
         }
@@ -199,7 +203,7 @@ impl Inner {
         self.is_stuck.store(true);
         keeper.store = None;
         let error = self.full();
-        for unit in &mut keeper.held {
+        for Handed { unit, .. } in &mut keeper.held {
             self.forget(&**unit);
             unit.refuse(&error);
         }
@@ -243,7 +247,7 @@ impl Inner {
         let error = keeper.folder.tell(fault);
         let first = self.failure.set(error).is_ok();
         self.state.store(State::Failed);
-        for mut unit in keeper.held.drain(..) {
+        for Handed { mut unit, .. } in keeper.held.drain(..) {
             self.forget(&*unit);
             unit.refuse(&self.failed());
         }
@@ -261,7 +265,7 @@ impl Inner {
     }
 
     pub(super) fn refuse_all(&self) {
-        while let Some(mut unit) = self.queue.pop() {
+        while let Some(Handed { mut unit, .. }) = self.queue.pop() {
             self.forget(&*unit);
             unit.refuse(&self.failed());
         }

@@ -3,8 +3,28 @@
 use std::collections::VecDeque;
 
 use super::place::{Place, io_fault};
-use super::store::{Batch, Fault, Store};
+use super::store::{self, Batch, Fault, Store};
 use crate::log::Unit;
+
+/// A unit, and its records as whoever handed it over has sealed them: near to where they were made, and
+/// while somebody else waits for the disk. None where that is left to the commit.
+pub(super) struct Handed {
+    pub(super) unit: Box<dyn Unit>,
+    /// What it takes to keep, in bytes, about.
+    pub(super) bytes: usize,
+    sealed: Vec<Option<Vec<u8>>>,
+}
+
+impl Handed {
+    pub(super) fn new(unit: Box<dyn Unit>) -> Self {
+        let (mut bytes, mut sealed) = (0, Vec::new());
+        unit.changes(&mut |change| {
+            bytes += change.weight();
+            sealed.push(store::sealed_early(&change));
+        });
+        Self { unit, bytes, sealed }
+    }
+}
 
 /// What the committing role holds.
 pub(super) struct Keeper {
@@ -12,7 +32,7 @@ pub(super) struct Keeper {
     /// None after it failed.
     pub(super) store: Option<Store>,
     /// Taken from the queue, and not kept yet.
-    pub(super) held: VecDeque<Box<dyn Unit>>,
+    pub(super) held: VecDeque<Handed>,
 }
 
 impl Keeper {
@@ -26,10 +46,11 @@ impl Keeper {
     }
 
     /// What is held, as it is to be written.
-    pub(super) fn batch(&self) -> Batch {
+    pub(super) fn batch(&mut self) -> Batch {
         let mut batch = Batch::default();
-        for unit in &self.held {
-            unit.changes(&mut |change| batch.keep(&change));
+        for Handed { unit, sealed, .. } in self.held.iter_mut().rev() {
+            let mut sealed = sealed.drain(..);
+            unit.changes(&mut |change| batch.keep_sealed(&change, sealed.next().flatten()));
         }
         batch
     }

@@ -33,6 +33,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam::atomic::AtomicCell;
 
 use self::committer::{Inner, State, Worker};
+use self::keeper::Handed;
 use self::place::Place;
 use self::store::{Fault, Store};
 use super::{CommitMeter, Log, Unit, will_help};
@@ -79,7 +80,7 @@ impl Log for DurableLog {
         if let Some(backlog) = unit.shard().and_then(|shard| inner.backlog.get(shard)) {
             backlog.fetch_add(unit.replies());
         }
-        inner.queue.push(unit.detach());
+        inner.queue.push(Handed::new(unit.detach()));
         if inner.state.load() == State::Failed {
             // Nobody may come again to empty the queue.
             inner.refuse_all();

@@ -87,7 +87,8 @@ impl BadRecord {
 
 /// An [`Election`], behind its checksum, written straight from the term: each change of one is kept.
 pub(super) fn sealed_term(table: &str, name: &str, term: &Term, formers: &[Former]) -> Vec<u8> {
-    let (mut out, mut part) = (vec![0; 4], Vec::new());
+    let (mut out, mut part) = (Vec::with_capacity(term.weight()), Vec::with_capacity(512));
+    out.extend_from_slice(&[0; 4]);
     put::uint(&mut out, 1, term.number());
     put::uint(&mut out, 2, term.revision());
     for ((name, holder), says) in term.standing().zip(term.says()) {

@@ -31,36 +31,29 @@ impl Batch {
         Self { starts, ..Self::default() }
     }
 
+    /// Takes a change, unless one of the same thing is in it: so the newest comes first, and what it
+    /// replaces is not sealed.
     pub(crate) fn keep(&mut self, change: &Change<'_>) {
+        self.keep_sealed(change, None);
+    }
+
+    /// The same, with its record if that was sealed early.
+    pub(crate) fn keep_sealed(&mut self, change: &Change<'_>, early: Option<Vec<u8>>) {
+        let sealed = || early.or_else(|| sealed(change));
         match *change {
-            // Who may still believe to lead it is remembered for whoever leads it next.
-            Change::Term { election, term, formers }
-                if term.is_forgotten() && formers.is_empty() =>
-            {
-                self.elections.insert(election.into(), None);
-                self.floor = self.floor.max(term.number());
-            }
-            Change::Term { election, term, formers } => {
+            Change::Term { election, term, .. } => {
                 if term.is_forgotten() {
                     self.floor = self.floor.max(term.number());
                 }
-                let sealed = record::sealed_term(ELECTIONS, election, term, formers);
-                self.elections.insert(election.into(), Some(sealed));
+                put(&mut self.elections, election, sealed);
             }
-            Change::Created { election, tags } => {
-                let sealed = tags.map(|tags| {
-                    let tags = tags.iter().map(|tag| tag.as_ref().into()).collect();
-                    record::sealed(CREATED, election.as_bytes(), &Created { tags })
-                });
-                self.created.insert(election.into(), sealed);
-            }
+            Change::Created { election, .. } => put(&mut self.created, election, sealed),
             Change::Opened(session) => {
                 let id = session.holder.session.number();
-                let sealed = record::sealed(SESSIONS, &id.to_be_bytes(), &Session::of(session));
-                self.sessions.insert(id, Some(sealed));
+                self.sessions.entry(id).or_insert_with(sealed);
             }
             Change::Ended(session) => {
-                self.sessions.insert(session.number(), None);
+                self.sessions.entry(session.number()).or_insert_with(sealed);
             }
             Change::Floor(floor) => self.floor = self.floor.max(floor),
             Change::Index(index) => self.index = self.index.max(index),
@@ -91,6 +84,44 @@ impl Batch {
             && created.is_empty()
             && sessions.is_empty()
             && [*floor, *index, *session_ids, *starts] == [0; 4]
+    }
+}
+
+/// The record of a change, if it is cheap to seal even where a later one replaces it.
+pub(in crate::log::durable) fn sealed_early(change: &Change<'_>) -> Option<Vec<u8>> {
+    match change {
+        Change::Term { term, .. } if term.is_light() => sealed(change),
+        _ => None,
+    }
+}
+
+/// What stands in a table by a change, if anything does.
+fn sealed(change: &Change<'_>) -> Option<Vec<u8>> {
+    match *change {
+        // Who may still believe to lead it is remembered for whoever leads it next.
+        Change::Term { term, formers, .. } if term.is_forgotten() && formers.is_empty() => None,
+        Change::Term { election, term, formers } => {
+            Some(record::sealed_term(ELECTIONS, election, term, formers))
+        }
+        Change::Created { election, tags } => {
+            let tags = tags?.iter().map(|tag| tag.as_ref().into()).collect();
+            Some(record::sealed(CREATED, election.as_bytes(), &Created { tags }))
+        }
+        Change::Opened(session) => {
+            let key = session.holder.session.number().to_be_bytes();
+            Some(record::sealed(SESSIONS, &key, &Session::of(session)))
+        }
+        Change::Ended(_) | Change::Floor(_) | Change::Index(_) | Change::SessionIds(_) => None,
+    }
+}
+
+fn put(
+    to: &mut BTreeMap<Box<str>, Option<Vec<u8>>>,
+    key: &str,
+    record: impl FnOnce() -> Option<Vec<u8>>,
+) {
+    if !to.contains_key(key) {
+        to.insert(key.into(), record());
     }
 }
 

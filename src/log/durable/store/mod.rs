@@ -10,11 +10,14 @@ pub(crate) use self::batch::Batch;
 #[cfg(feature = "internals")]
 pub(crate) use self::batch::Records;
 use self::batch::each;
+pub(super) use self::batch::sealed_early;
 pub(crate) use self::snapshot::{KeptElection, Singles, Snapshot};
 
 use std::fmt;
 
-use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,
+};
 
 use super::disk::{self, Disk, Trouble};
 use super::place;
@@ -95,6 +98,9 @@ pub(crate) enum Fault {
 }
 
 pub(crate) struct Store {
+    /// The state of the last commit. While somebody may read that, the next one frees no pages of it when it
+    /// is done; the one after does, before it writes: so nobody waits for it.
+    pin: Option<ReadTransaction>,
     database: Database,
     trouble: Trouble,
     /// What there is one of and only rises, by its place in `Single::ALL`.
@@ -138,7 +144,7 @@ impl Store {
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         let database = builder.create_with_backend(disk);
         let database = database.map_err(|error| fault(&trouble, &error))?;
-        Ok(Self { database, trouble, raised: [0; Single::ALL.len()] })
+        Ok(Self { pin: None, database, trouble, raised: [0; Single::ALL.len()] })
     }
 
     /// The format it was written in, if that is an older one.
@@ -209,6 +215,7 @@ impl Store {
         for (single, to, _) in raised.into_iter().filter(|(.., is_new)| *is_new) {
             self.raised[single as usize] = to;
         }
+        self.pin = Some(self.database.begin_read().map_err(|error| self.fault(&error))?);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! All that was kept at one moment, read back.
 
+use std::ops::ControlFlow::{self, Break, Continue};
+
 use redb::{ReadTransaction, ReadableTable};
 
 #[cfg(feature = "internals")]
@@ -102,13 +104,14 @@ impl Snapshot {
     /// until it returns false.
     pub(crate) fn raw(&self, mut each: impl FnMut(bool, &str, &[u8]) -> bool) -> Result<(), Fault> {
         for (table, is_election) in [(ELECTIONS, true), (CREATED, false)] {
-            let mut goes_on = true;
-            self.named(table, |name, raw| {
+            let ended = self.named_until(table, |name, raw| {
                 // What is damaged is not carried on.
                 record::opened_bytes(table, name.as_bytes(), raw)?;
-                goes_on = goes_on && each(is_election, name, raw);
-                Ok(())
+                Ok(if each(is_election, name, raw) { Continue(()) } else { Break(()) })
             })?;
+            if ended.is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -148,13 +151,23 @@ impl Snapshot {
         name: &'static str,
         mut each: impl FnMut(&str, &[u8]) -> Result<(), BadRecord>,
     ) -> Result<(), Fault> {
+        self.named_until(name, |key, raw| each(key, raw).map(Continue)).map(drop)
+    }
+
+    fn named_until(
+        &self,
+        name: &'static str,
+        mut each: impl FnMut(&str, &[u8]) -> Result<ControlFlow<()>, BadRecord>,
+    ) -> Result<ControlFlow<()>, Fault> {
         let table = self.read.open_table(Named::new(name)).map_err(|error| self.fault(&error))?;
         for entry in table.iter().map_err(|error| self.fault(&error))? {
             let (key, raw) = entry.map_err(|error| self.fault(&error))?;
             let key = key.value();
-            each(key, raw.value()).map_err(|bad| damaged(name, key, &bad))?;
+            if each(key, raw.value()).map_err(|bad| damaged(name, key, &bad))?.is_break() {
+                return Ok(Break(()));
+            }
         }
-        Ok(())
+        Ok(Continue(()))
     }
 
     fn numbered(
