@@ -133,9 +133,9 @@ mod tests {
                 scope.spawn(move || {
                     for n in 0..100 {
                         let made_up = format!("Method{thread}x{n}");
-                        requests.observe(Transport::Grpc, (SERVICE, &made_up), 12, ms);
-                        requests.observe(Transport::Grpc, (SERVICE, "GetTerm"), 0, ms);
-                        requests.observe(Transport::Grpc, (SERVICE, "Watch"), -7, ms);
+                        requests.observe(Transport::Grpc, Method::of(SERVICE, &made_up), 12, ms);
+                        requests.observe(Transport::Grpc, Method::of(SERVICE, "GetTerm"), 0, ms);
+                        requests.observe(Transport::Grpc, Method::of(SERVICE, "Watch"), -7, ms);
                     }
                 });
             }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn each_transport_counts_for_itself() {
         let requests = Requests::default();
-        requests.observe(Transport::Http, ("x", "y"), 5, Duration::ZERO);
+        requests.observe(Transport::Http, Method::of("x", "y"), 5, Duration::ZERO);
         requests.carried(Transport::Http, 3, 4);
         let count = |transport| sums(&requests, transport).codes[Method::UNKNOWN.number()][5];
         assert_eq!((count(Transport::Http), count(Transport::Grpc)), (1, 0));
