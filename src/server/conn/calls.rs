@@ -26,6 +26,12 @@ impl Conn {
             self.tally.reads += 1;
             return put_reply(&mut self.output, stream, body);
         }
+        self.on_other_request(now, stream, payload);
+    }
+
+    /// Apart, so that the way above stays short.
+    #[inline(never)]
+    fn on_other_request(&mut self, now: Moment, stream: u32, payload: &[u8]) {
         self.tally.others += 1;
         let request = match Request::decode(payload) {
             Ok(request) => request,
