@@ -9,7 +9,7 @@ use std::thread;
 use rustix::process::Signal;
 use support::proxy::Proxy;
 use support::python::{self, Python};
-use support::{Running, Server, eventually, unmoved};
+use support::{Done, Running, Server, eventually, run, unmoved};
 use tenure::client::{Address, Client, Options, Session, TermView, WatchView};
 
 fn example(name: &str) -> std::path::PathBuf {
@@ -142,4 +142,45 @@ fn next(watch: &mut WatchView) -> String {
     let term = watch.next().expect("it goes on").expect("a term");
     let leader = term.leader.as_deref().unwrap_or("-");
     format!("{} {leader} [{}]", term.number, term.candidates.join(" "))
+}
+
+/// `curl.sh`, asking this server.
+fn curl(server: &Server, words: &[&str]) -> Done {
+    let mut command = Command::new(example("curl.sh"));
+    command.args(words).env("TENURE_URL", format!("http://{}", server.address()));
+    unmoved(&mut command);
+    run(&mut command)
+}
+
+#[test]
+fn the_example_with_curl_asks() {
+    let server = Server::start("--http-write");
+    let client = server.client();
+    client.enter("a & b", "first one").expect("it is served");
+    client.enter("a & b", "second").expect("it is served");
+    let leader = curl(&server, &["leader", "a & b"]).succeeded();
+    assert!(leader.contains("first one"), "{leader}");
+    let nobody = curl(&server, &["leader", "empty"]);
+    assert_eq!(nobody.code, Some(1), "{nobody:?}");
+    assert_eq!(curl(&server, &["is-leader", "a & b", "first one"]).code, Some(0));
+    assert_eq!(curl(&server, &["is-leader", "a & b", "second"]).code, Some(1));
+
+    let watched = curl(&server, &["watch", "a & b", "1"]).succeeded();
+    assert_eq!(watched, "term 1: first one leads\n");
+    curl(&server, &["anoint", "a & b", "second"]).succeeded();
+    assert_eq!(client.term("a & b").expect("served").leader.as_deref(), Some("second"));
+    let history = curl(&server, &["history", "a & b"]).succeeded();
+    let places = ["second", "first one"].map(|name| history.find(name).expect("it led"));
+    assert!(places.is_sorted(), "newest first: {history}");
+    assert_eq!(curl(&server, &["abdicate"]).code, Some(2));
+}
+
+#[test]
+fn the_example_with_curl_changes_nothing_unasked() {
+    let server = Server::start("");
+    let client = server.client();
+    ["a", "b"].map(|name| client.enter("jobs", name).expect("it is served"));
+    let refused = curl(&server, &["anoint", "jobs", "b"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_eq!(client.term("jobs").expect("served").leader.as_deref(), Some("a"));
 }

@@ -23,6 +23,8 @@ def streams_are_limited_and_come_back():
     same((one_more.code(), one_more.details()), (grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_MANY))
     # What waits for nothing needs no place.
     same(node.term("many"), 't1 "a" []')
+    # And what ends watches is taken, too: this ends those of an election without any.
+    node.close_election("few")
     # Others are served, and whatever ends a watch gives its place back.
     same(other.change("Enter", "many", "b"), 't1 "a" ["b"]')
     for watch in watches[:100]:
