@@ -5,14 +5,22 @@
 //! of the project is broken. The server is `tenure serve --memory`; each candidate is a process with a
 //! session of its own. Both clocks are the machine's one monotonic clock.
 
+mod support;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use prost::Message;
+use support::grpc::{Channel, ELECTION, framed};
+use support::{Server, judge, percentile, report};
 use tenure::client::{Address, OnDisconnect, Options, Session};
 use tenure::{Clock, Moment};
+use tenure_schema::atomix::runtime::election::v1 as pb;
+use tenure_schema::atomix::runtime::v1::PrimitiveId;
+use tokio::runtime::Builder;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a session under `exclusive`, the shortest there is.
@@ -81,29 +89,16 @@ fn main() {
     let worst = times.last().copied().unwrap_or_default();
     bound(&mut broken, "exclusive, the longest", worst, SHORT + Duration::from_millis(50));
 
-    broken.iter().for_each(|it| println!("BROKEN: {it}"));
-    if !broken.is_empty() && args.iter().any(|arg| arg == "--check") {
-        std::process::exit(1);
+    drop(stage);
+
+    times.clear();
+    let mut stage = Stage::new(&server.address, "grpc", Duration::ZERO);
+    for _ in 0..kills {
+        times.push(stage.kill().took);
     }
-}
-
-fn percentile(sorted: &[Duration], percent: f64) -> Duration {
-    let at = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
-    sorted[at.clamp(1, sorted.len()) - 1]
-}
-
-fn report(what: &str, times: &mut [Duration]) {
-    times.sort_unstable();
-    let at = |percent| percentile(times, percent).as_secs_f64() * 1e3;
-    println!("{what}, {} times", times.len());
-    println!(
-        "   ms: min {:.3}  p50 {:.3}  p90 {:.3}  p99 {:.3}  max {:.3}",
-        times[0].as_secs_f64() * 1e3,
-        at(50.0),
-        at(90.0),
-        at(99.0),
-        at(100.0)
-    );
+    report("gRPC, a connection's own session: SIGKILL to the successor's knowing", &mut times);
+    bound(&mut broken, "gRPC, p99", percentile(&times, 99.0), Duration::from_millis(5));
+    judge(&broken);
 }
 
 fn bound(broken: &mut Vec<String>, what: &str, found: Duration, most: Duration) {
@@ -228,8 +223,38 @@ impl Drop for Candidate {
     }
 }
 
+/// The other process, as a v1 client over gRPC: one connection, and a watch on it.
+fn grpc_candidate(address: &str, name: &str) {
+    let say = |word: &str| println!("{word} {}", Clock::system().now().nanos());
+    // It has no deadline of its own: it may act for as long as it lives.
+    thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).for_each(|it| say(&it)));
+    let id = Some(PrimitiveId { name: "failover/grpc".into() });
+    let enter = pb::EnterRequest { id: id.clone(), candidate: name.to_owned() };
+    let watch = framed(&pb::WatchRequest { id }.encode_to_vec());
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let channel = Channel::open(address).await;
+        channel.unary(&format!("/{ELECTION}/Enter"), framed(&enter.encode_to_vec())).await;
+        let mut terms = channel.call(&format!("/{ELECTION}/Watch"), watch).await;
+        let mut leads = false;
+        let mut word = Some("stands");
+        while let Some(term) = terms.next().await {
+            let term = pb::WatchResponse::decode(term).expect("a term").term.expect("a term");
+            // Standing, and watching: what happens now will be seen.
+            word.take().into_iter().for_each(say);
+            if term.leader == name && !leads {
+                leads = true;
+                say("leads");
+            }
+        }
+    });
+}
+
 /// The other process: stands, leads, and does as it is told.
 fn candidate(address: &str, name: &str, policy: &str, ttl: &str) {
+    if policy == "grpc" {
+        return grpc_candidate(address, name);
+    }
     let clock = Clock::system();
     let say = |word: &str, at: Moment| println!("{word} {}", at.nanos());
     let address: Address = address.parse().expect("an address");
@@ -254,30 +279,5 @@ fn candidate(address: &str, name: &str, policy: &str, ttl: &str) {
         }
         say("resigns", clock.now());
         leads.resign().expect("it resigns");
-    }
-}
-
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-        command.args(["serve", "--memory", "--listen", "127.0.0.1:0", "--log-level", "error"]);
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("a server");
-        let mut line = String::new();
-        let mut out = BufReader::new(process.stdout.take().expect("its output"));
-        out.read_line(&mut line).expect("its address");
-        let address = line.trim().rsplit(' ').next().expect("its address").to_owned();
-        Self { process, address }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _over = self.process.kill();
-        let _over = self.process.wait();
     }
 }

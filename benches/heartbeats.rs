@@ -5,13 +5,18 @@
 //! core the server's process takes, and how long a renewal's answer takes. With `--check` it fails above a
 //! quarter of a core.
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "../tests/support/raw.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with tests that use more of it")]
+mod raw;
+mod support;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use prost::Message;
+use support::{Server, judge};
 use tenure_schema::tenure::v1::{KeepAliveRequest, OpenRequest, OpenResponse};
 use tenure_schema::ttrpc;
 
@@ -47,10 +52,8 @@ fn main() {
     let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e6;
     println!("   server: {:.1}% of a core", share * 100.0);
     println!("   a batch's last answer: p50 {:.0} us, p99 {:.0} us", at(50), at(99));
-    if share > BOUND && args.iter().any(|arg| arg == "--check") {
-        println!("BROKEN: more than {:.0}%", BOUND * 100.0);
-        std::process::exit(1);
-    }
+    let broken = (share > BOUND).then(|| format!("more than {:.0}%", BOUND * 100.0));
+    judge(broken.as_slice());
 }
 
 /// One connection and its sessions.
@@ -115,66 +118,17 @@ impl Peer {
 }
 
 fn frame(stream: u32, method: &str, request: &impl Message) -> Vec<u8> {
-    let envelope = ttrpc::Request {
-        service: "tenure.v1.Sessions".into(),
-        method: method.into(),
-        payload: request.encode_to_vec(),
-        ..Default::default()
-    };
-    let body = envelope.encode_to_vec();
-    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
-    frame.extend_from_slice(&stream.to_be_bytes());
-    frame.extend_from_slice(&[1, 0]);
-    frame.extend_from_slice(&body);
+    let mut frame = Vec::new();
+    raw::put_call(&mut frame, stream, 0, raw::SESSIONS, method, request);
     frame
 }
 
 fn read_frame(socket: &mut TcpStream) -> Vec<u8> {
-    let mut header = [0; 10];
-    socket.read_exact(&mut header).expect("a header");
-    let len = u32::from_be_bytes(*header.first_chunk().expect("four bytes"));
-    let mut body = vec![0; len as usize];
-    socket.read_exact(&mut body).expect("a body");
-    body
+    raw::read_frame(socket).expect("an answer").body
 }
 
 fn read(socket: &mut TcpStream) -> Vec<u8> {
     let response = ttrpc::Response::decode(&*read_frame(socket)).expect("a response");
     assert!(response.status.is_none(), "{:?}", response.status);
     response.payload
-}
-
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-        command.args(["serve", "--memory", "--listen", "127.0.0.1:0", "--log-level", "error"]);
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("a server");
-        let mut line = String::new();
-        let mut out = BufReader::new(process.stdout.take().expect("its output"));
-        out.read_line(&mut line).expect("its address");
-        let address = line.trim().rsplit(' ').next().expect("its address").to_owned();
-        Self { process, address }
-    }
-
-    /// Seconds of a processor that it has taken so far.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()));
-        let stat = stat.expect("Linux tells what a process takes");
-        let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
-        let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
-        let second = rustix::param::clock_ticks_per_second() as f64;
-        (ticks(11) + ticks(12)) / second
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _over = self.process.kill();
-        let _over = self.process.wait();
-    }
 }

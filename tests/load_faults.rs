@@ -1,5 +1,9 @@
 //! Rows C4 and C7 of the faults: many connections at once, and what they do to those who only renew.
 
+#[path = "support/raw.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with tests that use more of it")]
+mod raw;
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,22 +30,11 @@ impl Peer {
     }
 
     fn ask(&mut self, method: &str, request: &impl Message) -> io::Result<Vec<u8>> {
-        let envelope = ttrpc::Request {
-            service: "tenure.v1.Sessions".into(),
-            method: method.into(),
-            payload: request.encode_to_vec(),
-            ..Default::default()
-        };
-        let body = envelope.encode_to_vec();
-        let mut frame = (body.len() as u32).to_be_bytes().to_vec();
-        frame.extend_from_slice(&[0, 0, 0, 1, 1, 0]);
-        frame.extend_from_slice(&body);
+        let mut frame = Vec::new();
+        raw::put_call(&mut frame, 1, 0, raw::SESSIONS, method, request);
         self.0.write_all(&frame)?;
-        let mut header = [0; 10];
-        self.0.read_exact(&mut header)?;
-        let mut body = vec![0; u32::from_be_bytes(*header.first_chunk().unwrap()) as usize];
-        self.0.read_exact(&mut body)?;
-        let response = ttrpc::Response::decode(&*body).unwrap();
+        let frame = raw::read_frame(&mut self.0).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let response = ttrpc::Response::decode(&*frame.body).unwrap();
         assert!(response.status.is_none(), "{method}: {:?}", response.status);
         Ok(response.payload)
     }

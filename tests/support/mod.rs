@@ -3,6 +3,8 @@
 
 pub(crate) mod conversation;
 pub(crate) mod proxy;
+#[cfg(unix)]
+pub(crate) mod python;
 pub(crate) mod raw;
 
 use std::ffi::OsStr;
@@ -84,7 +86,7 @@ pub fn run(command: &mut Command) -> Done {
 pub struct Lines(Receiver<String>, JoinHandle<()>);
 
 impl Lines {
-    fn of(from: impl Read + Send + 'static) -> Self {
+    pub fn of(from: impl Read + Send + 'static) -> Self {
         let (to, lines) = channel();
         let reader = thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {

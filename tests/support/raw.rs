@@ -7,6 +7,7 @@ use tenure_schema::atomix::runtime::election::v1 as pb;
 use tenure_schema::atomix::runtime::v1::PrimitiveId;
 
 pub const ELECTION: &str = "atomix.runtime.election.v1.LeaderElection";
+pub const SESSIONS: &str = "tenure.v1.Sessions";
 pub const REQUEST: u8 = 1;
 pub const RESPONSE: u8 = 2;
 pub const DATA: u8 = 3;
@@ -27,11 +28,19 @@ pub fn put_frame(out: &mut Vec<u8>, stream: u32, kind: u8, flags: u8, body: &[u8
     out.extend_from_slice(body);
 }
 
-fn put_request(out: &mut Vec<u8>, stream: u32, flags: u8, method: &str, payload: Vec<u8>) {
+/// Any request.
+pub fn put_call(
+    out: &mut Vec<u8>,
+    stream: u32,
+    flags: u8,
+    service: &str,
+    method: &str,
+    request: &impl Message,
+) {
     let request = tenure_schema::ttrpc::Request {
-        service: ELECTION.into(),
+        service: service.into(),
         method: method.into(),
-        payload,
+        payload: request.encode_to_vec(),
         ..Default::default()
     };
     put_frame(out, stream, REQUEST, flags, &request.encode_to_vec());
@@ -40,13 +49,13 @@ fn put_request(out: &mut Vec<u8>, stream: u32, flags: u8, method: &str, payload:
 /// A request about a candidate: Enter and its like.
 pub fn put_change(out: &mut Vec<u8>, stream: u32, method: &str, election: &str, candidate: &str) {
     let id = Some(PrimitiveId { name: election.into() });
-    let payload = pb::EnterRequest { id, candidate: candidate.into() }.encode_to_vec();
-    put_request(out, stream, 0, method, payload);
+    let request = pb::EnterRequest { id, candidate: candidate.into() };
+    put_call(out, stream, 0, ELECTION, method, &request);
 }
 
 pub fn put_watch(out: &mut Vec<u8>, stream: u32, election: &str) {
     let id = Some(PrimitiveId { name: election.into() });
-    put_request(out, stream, 1, "Watch", pb::WatchRequest { id }.encode_to_vec());
+    put_call(out, stream, 1, ELECTION, "Watch", &pb::WatchRequest { id });
 }
 
 /// The next frame, or `None` at the end of the connection.

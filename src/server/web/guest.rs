@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::outgoing::Outgoing;
 use super::stream::Stream;
-use super::visit::Visit;
+use super::visit::{STREAMS_OVER, Visit};
 use super::watchdog::Watchdog;
 use super::{Guest, Side, Site, grpc};
 use crate::server::Life;
@@ -32,9 +32,6 @@ use crate::server::sniff::Protocol;
 const HEADER_BYTES: u32 = 16 << 10;
 /// Bytes that a response may have waiting in HTTP/2, before more is asked for.
 const SEND_BYTES: usize = 64 << 10;
-/// Streams beyond those that may be under way: they are refused with a reason, instead of waiting in the
-/// client without one.
-const STREAMS_OVER: usize = 64;
 /// For a client that is asked whether it lives: hyper's own clock, which a pause of the server would make
 /// strike, is never to strike before ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);

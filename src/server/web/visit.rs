@@ -20,6 +20,10 @@ use crate::server::requests::Transport;
 use crate::service::{Answer, Body, Call, Caller, Method, ReplyTo, too_many_streams};
 use crate::shard::{Sink, Ticket};
 
+/// Streams beyond those that may be under way: they are refused with a reason, instead of waiting in the
+/// client without one, unless they are answered at once.
+pub(super) const STREAMS_OVER: usize = 64;
+
 pub(in crate::server) struct Visit {
     pub(super) shared: Arc<Shared>,
     transport: Transport,
@@ -157,7 +161,8 @@ impl Visit {
         self.meter.request();
     }
 
-    /// Takes a place for a call; before its message is read, since that may be long in coming.
+    /// Takes a place for a call; before its message is read, since that may be long in coming. There are a
+    /// few beyond the limit, for calls that are answered at once, or that end others.
     pub(super) fn place(self: &Arc<Self>) -> Result<Place, Error> {
         let inbox = Arc::new(Inbox::default());
         let max = self.shared.engine.limits().streams;
@@ -165,11 +170,17 @@ impl Visit {
         if self.draining.load() {
             return Err(Error::Draining);
         }
-        if live.len() >= max {
+        if live.len() >= max + STREAMS_OVER {
             return Err(too_many_streams(max));
         }
         let key = live.insert(inbox.clone());
         Ok(Place { visit: self.clone(), inbox, key })
+    }
+
+    /// The limit, if more calls are under way than may be; whoever asks is one of them.
+    fn full(&self) -> Option<usize> {
+        let max = self.shared.engine.limits().streams;
+        (locked(&self.live).len() > max).then_some(max)
     }
 
     pub(super) fn arriving(self: &Arc<Self>) -> Arriving {
@@ -183,12 +194,16 @@ impl Visit {
         }
         let (inbox, visit) = (place.inbox.clone(), self.clone());
         let sink: Arc<dyn Sink> = inbox.clone();
+        let full = self.full();
         let mut own = locked(&self.caller);
         if own.is_over {
             return Err(Error::Draining);
         }
-        let answer = own.caller.call(call, ReplyTo::new(&sink, Ticket { to: 0, about: 0 }, None));
+        let answer = own.caller.call(call, ReplyTo::new(&sink, Ticket { to: 0, about: 0 }, full));
         let owed = match answer {
+            Answer::Task(_) | Answer::Stream(_) if full.is_some() => {
+                return Err(too_many_streams(self.shared.engine.limits().streams));
+            }
             Answer::Now(body) => {
                 let body = to_bytes(body);
                 own.caller.rest();
