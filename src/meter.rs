@@ -156,7 +156,7 @@ pub(crate) fn nanos(time: Duration) -> u64 {
 
 /// The limits as errors call them, each with its label. The engine counts the first ones itself, whoever
 /// asks; the others are counted where they are answered.
-const LIMITS: [(&str, &str); 16] = [
+const LIMITS: [(&str, &str); 17] = [
     ("elections", "elections"),
     ("sessions", "sessions"),
     ("mailbox", "mailbox"),
@@ -166,6 +166,7 @@ const LIMITS: [(&str, &str); 16] = [
     ("connections", "connections"),
     ("streams", "streams"),
     ("frame_bytes", "frame_bytes"),
+    ("arriving_bytes", "arriving_bytes"),
     ("output_bytes", "output_bytes"),
     ("name_bytes", "name_bytes"),
     ("request_bytes", "request_bytes"),
