@@ -179,7 +179,9 @@ fn the_example_with_curl_asks() {
 fn the_example_with_curl_changes_nothing_unasked() {
     let server = Server::start("");
     let client = server.client();
-    ["a", "b"].map(|name| client.enter("jobs", name).expect("it is served"));
+    for name in ["a", "b"] {
+        client.enter("jobs", name).expect("it is served");
+    }
     let refused = curl(&server, &["anoint", "jobs", "b"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert_eq!(client.term("jobs").expect("served").leader.as_deref(), Some("a"));
