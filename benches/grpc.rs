@@ -73,7 +73,7 @@ fn main() {
         pin(two);
         let (alone, with_web) = (served(true), served(false));
         pin(one);
-        let idle = Idle::at(&with_web.addresses()[0]);
+        let idle = idle(&with_web.addresses()[0]);
         let load = Load { connections, in_flight, requests: requests / scale };
         let rate =
             |server: &Server| load.run(server.addresses()[0].parse().expect("an address")).rate();
@@ -163,30 +163,24 @@ fn answer() -> Bytes {
     GetTermResponse { term: Some(term) }.encode_to_vec().into()
 }
 
-/// Connections that have called once and say nothing more.
-struct Idle(Runtime);
-
-impl Idle {
-    fn at(address: &str) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let id = Some(PrimitiveId { name: ELECTION.into() });
-        let request = framed(&GetTermRequest { id }.encode_to_vec());
-        let channels: Vec<Channel> = runtime.block_on(async {
-            let mut channels = Vec::new();
-            for _ in 0..IDLE {
-                let channel = Channel::open(address).await;
-                channel.unary(&format!("/{SERVICE}/GetTerm"), request.clone()).await;
-                channels.push(channel);
-            }
-            channels
-        });
-        runtime.spawn(async move {
-            std::future::pending::<()>().await;
-            drop(channels);
-        });
-        Self(runtime)
-    }
+/// Connections that have called once and say nothing more, for as long as the runtime lives.
+fn idle(address: &str) -> Runtime {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let id = Some(PrimitiveId { name: ELECTION.into() });
+    let request = framed(&GetTermRequest { id }.encode_to_vec());
+    let path = format!("/{SERVICE}/GetTerm");
+    runtime.block_on(async {
+        for _ in 0..IDLE {
+            let channel = Channel::open(address).await;
+            channel.unary(&path, request.clone()).await;
+            tokio::spawn(async move {
+                std::future::pending::<()>().await;
+                drop(channel);
+            });
+        }
+    });
+    runtime
 }
 
 /// A tonic server, as its generator would make it, that knows one answer.
