@@ -4,7 +4,8 @@
 mod support;
 
 use std::fs::{self, File, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -203,6 +204,16 @@ fn on_small_disk(folder: &Path) -> Option<(Server, PathBuf)> {
     Some((server, seen.into()))
 }
 
+/// What a probe is answered.
+fn readiness(server: &Server) -> String {
+    let mut probe = TcpStream::connect(server.address()).unwrap();
+    let request = "GET /readyz HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n";
+    probe.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn d5_a_server_whose_disk_is_full() {
     let folder = folder();
@@ -214,6 +225,7 @@ fn d5_a_server_whose_disk_is_full() {
     client.enter("e", "a").unwrap();
     client.enter("e", "b").unwrap();
     client.enter("f", "a").unwrap();
+    assert!(readiness(&server).starts_with("HTTP/1.1 200 "));
 
     let filler = disk.join("filler");
     let mut file = File::create(&filler).unwrap();
@@ -237,6 +249,8 @@ fn d5_a_server_whose_disk_is_full() {
     for _ in 0..3 {
         assert!(matches!(client.enter("more", "x"), Err(ClientError::Refused { code: 14, .. })));
     }
+    let told = readiness(&server);
+    assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("disk/data"), "{told}");
     // Reads and renewals go on; who leaves or is removed makes room.
     assert_eq!(client.term("e").unwrap().leader.as_deref(), Some("a"));
     assert_eq!(client.withdraw("e", "a").unwrap().leader.as_deref(), Some("b"));
@@ -248,6 +262,7 @@ fn d5_a_server_whose_disk_is_full() {
     drop(file);
     fs::remove_file(&filler).unwrap();
     eventually("it goes on by itself", || client.enter("e", "c").is_ok());
+    assert!(readiness(&server).starts_with("HTTP/1.1 200 "));
     assert!(lead.is_valid() && session.lost().is_none());
     for (election, term) in kept {
         assert_eq!(client.term(&election).unwrap(), term);
