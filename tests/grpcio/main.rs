@@ -154,6 +154,24 @@ fn who_takes_too_much_is_bounded() {
     bystander.was_served_within(PATIENCE);
 }
 
+/// Row T3, over gRPC, where the server has to ask whether a client lives.
+#[test]
+fn t3_silence_is_not_the_servers_own() {
+    if !python::is_wanted() {
+        return;
+    }
+    let server = Server::start("--silence 2s");
+    script("silence.py 2", server.address(), |asked| match asked {
+        ["pause", seconds] => {
+            server.process.stop();
+            thread::sleep(Duration::from_secs_f64(number(seconds)));
+            server.process.go_on();
+            String::new()
+        }
+        other => nothing(other),
+    });
+}
+
 /// A server that can be killed and started again where it was.
 fn restarting(kind: &str, args: &str) {
     if !python::is_wanted() {
