@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use tenure::client::Address;
 
 mod ask;
+pub(crate) mod bench;
 mod kept;
 mod limits;
 mod place;
@@ -17,6 +18,7 @@ mod serve;
 pub(crate) use self::ask::{
     Ask, OnCandidate, OnElection, OnTerm, Prefix, Removal, SessionRemoval, Status,
 };
+pub(crate) use self::bench::Bench;
 pub(crate) use self::kept::{Backup, Inspect, Restore};
 pub(crate) use self::place::{Enter, Withdraw};
 pub(crate) use self::run::Run;
@@ -99,6 +101,8 @@ pub(crate) enum Command {
         #[arg(value_name = "COMMAND")]
         of: Option<String>,
     },
+    /// Measure a server: requests a second and percentiles, the errors, and what it ran on.
+    Bench(Bench),
     /// Becomes a command that ends with its parent. For `run`.
     #[command(hide = true)]
     Guard {
@@ -109,6 +113,15 @@ pub(crate) enum Command {
     /// Contends in the demo. For `demo`.
     #[command(hide = true)]
     DemoCandidate {
+        address: Address,
+        election: String,
+        name: String,
+        ttl_millis: u64,
+        failover: Failover,
+    },
+    /// Contends, and says when it leads. For `bench failover`.
+    #[command(hide = true)]
+    BenchCandidate {
         address: Address,
         election: String,
         name: String,

@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod bench;
 mod config;
 mod demo;
 mod detached;
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
         Command::Demo => demo::run().map(|()| Exit::Ok),
         Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Ok),
         Command::Man { of } => manual::man(of.as_deref()).map(|()| Exit::Ok),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::BenchCandidate { address, election, name, ttl_millis, failover } => {
+            bench::candidate(&address, &election, &name, ttl_millis, failover).map(|()| Exit::Ok)
+        }
         Command::Guard { parent, command } => {
             let Err(error) = supervise::guard(parent, &command);
             eprintln!("tenure: {error:#}");
