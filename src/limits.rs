@@ -61,7 +61,12 @@ impl Limits {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |setting, why: &str| Err(Error::InvalidSetting { setting, why: why.into() });
         match self {
-            it if it.name_bytes == 0 => wrong("name_bytes", "give at least 1"),
+            it if it.name_bytes == 0 || it.name_bytes >= NAME_BOUND => {
+                wrong("name_bytes", "give at least 1 and less than 16 MiB")
+            }
+            it if it.candidates >= STANDING_BOUND => {
+                wrong("candidates", "give less than 268,435,456")
+            }
             it if it.streams == 0 => wrong("streams", "give at least 1, or nothing is answered"),
             it if it.frame_bytes == 0 || it.frame_bytes >= FRAME_CLOSE_BYTES => {
                 wrong("frame_bytes", "give at least 1 and less than 16 MiB")
@@ -85,6 +90,12 @@ impl Default for Limits {
 
 /// Terms stay below this, so that they survive a trip through an IEEE double.
 pub(crate) const TERM_BOUND: u64 = 1 << 53;
+
+/// Names are shorter than this, whatever the limits say: a packed length has so many bits.
+pub(crate) const NAME_BOUND: usize = 1 << 24;
+
+/// Fewer than this stand in one election, whatever the limits say.
+pub(crate) const STANDING_BOUND: usize = 1 << 28;
 
 /// Bytes of what a session says of its owner.
 pub(crate) const OWNER_BYTES: usize = 256;

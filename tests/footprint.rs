@@ -65,7 +65,7 @@ fn a_read_allocates_nothing() {
     assert!(ALLOCATIONS.get() > before);
 }
 
-/// A million elections of one candidate each: at most 400 bytes apiece over the names, counted as
+/// A million elections of one candidate each: at most 250 bytes apiece over the names, counted as
 /// malloc rounds them.
 #[test]
 fn a_million_elections_fit() {
@@ -81,7 +81,7 @@ fn a_million_elections_fit() {
     }
     let each = (held() - before - names) as f64 / COUNT as f64;
     println!("{each:.0} bytes an election over its names");
-    assert!(each <= 400.0, "{each:.0} bytes an election over its names");
+    assert!(each <= 250.0, "{each:.0} bytes an election over its names");
     assert_eq!(engine.elections() as u64, COUNT);
     // And the end of the one session that holds them all empties them all.
     drop(session);

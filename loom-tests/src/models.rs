@@ -202,7 +202,7 @@ fn published_from_the_first_reader_on() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let value = Arc::new(published::Published::new(0, Published::default()));
+        let value = Arc::new(published::Published::new(0, Published::default(), 0));
         let known = Arc::new(AtomicU64::new(0));
         let writer = {
             let (value, known) = (value.clone(), known.clone());
@@ -235,7 +235,7 @@ fn published_from_the_first_reader_on() {
 #[test]
 fn peeks_see_what_was_released() {
     loom::model(|| {
-        let value = Arc::new(published::Published::new(0, Published::default()));
+        let value = Arc::new(published::Published::new(0, Published::default(), 0));
         let writer = {
             let value = value.clone();
             thread::spawn(move || {

@@ -1,5 +1,7 @@
 //! What a change brings about, as data.
 
+use std::sync::Arc;
+
 use super::Term;
 use crate::id::SessionId;
 
@@ -7,7 +9,7 @@ use crate::id::SessionId;
 #[derive(Debug)]
 pub(crate) struct Effect {
     /// The next state.
-    pub(crate) term: Term,
+    pub(crate) term: Arc<Term>,
     /// Who may have lost their stand in this election.
     pub(crate) departed: Departed,
 }

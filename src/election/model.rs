@@ -155,7 +155,7 @@ fn departed(why: Departure) -> Reason {
 
 /// An election beside its model, with the index that a shard would keep.
 struct Pair {
-    term: Term,
+    term: Arc<Term>,
     list: List,
     told: Told,
     floor: u64,
@@ -164,7 +164,7 @@ struct Pair {
 
 impl Pair {
     fn new(floor: u64) -> Pair {
-        let (term, list, told) = (Term::unknown(), List::new(), Told::default());
+        let (term, list, told) = (Arc::new(Term::unknown()), List::new(), Told::default());
         Pair { term, list, told, floor, index: BTreeSet::new() }
     }
 

@@ -1,21 +1,23 @@
-//! The ordered list of candidates, packed: all names in one string, one 16-byte entry each beside it,
-//! and what those say of themselves who say anything, in their order.
+//! The ordered list of candidates, packed: one string with a head of fixed size for each candidate, then
+//! all their names, and what those say of themselves who say anything, in their order.
 //!
-//! A roster never changes; every operation makes a new one out of runs of the old, copied whole. So
-//! a million elections of one candidate stay small, a reader shares a roster without counting
-//! references, and an empty one owns no memory.
+//! Heads are ASCII, seven bits of a number in each byte, so that heads and names share one allocation and a
+//! name is text without a second look. A roster never changes; every operation makes a new one out of runs
+//! of the old, copied whole. So a million elections of one candidate stay small, a reader shares a roster
+//! without counting references, and an empty one owns no memory.
 
 use std::sync::Arc;
 
 use super::Metadata;
 use super::kept::Stands;
 use crate::id::{Holder, SessionId, SessionKind};
+use crate::limits::{NAME_BOUND, STANDING_BOUND};
 
 /// Candidates in order, the leader first.
 #[derive(Clone, Default)]
 pub(super) struct Roster {
-    names: Box<str>,
-    entries: Box<[Entry]>,
+    /// How many there are, their heads, their names.
+    list: Box<str>,
     /// Of the entries that say so; absent in most elections.
     said: Option<Box<Said>>,
 }
@@ -24,37 +26,33 @@ pub(super) struct Roster {
 #[derive(Clone)]
 struct Said(Box<[Arc<Metadata>]>);
 
-/// A length rather than an offset: it stays true wherever the entry is copied to.
-#[derive(Clone, Copy)]
-struct Entry {
-    session: SessionId,
-    name_bytes: u32,
-    kind: SessionKind,
-    says_something: bool,
-}
+const _: () = assert!(size_of::<Roster>() == 24);
 
-const _: () = assert!(size_of::<Entry>() == 16 && size_of::<Roster>() == 40);
+/// Bytes of the number of candidates, where there are any.
+const COUNT: usize = 4;
 
 impl Roster {
     /// Bytes that the names of one roster can have together, whatever the limits say.
     pub(super) const NAME_BYTES: usize = u32::MAX as usize;
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.list.as_bytes().first_chunk::<COUNT>().map_or(0, |count| unpacked(count) as usize)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.list.is_empty()
     }
 
     /// Bytes of all names together.
     pub(super) fn name_bytes(&self) -> usize {
-        self.names.len()
+        self.iter().names.len()
     }
 
     pub(super) fn iter(&self) -> Run<'_> {
         let said = self.said.as_ref().map_or(&[][..], |said| &said.0);
-        Run { names: &self.names, entries: &self.entries, said }
+        let rest = self.list.get(COUNT..).unwrap_or_default();
+        let (heads, names) = rest.split_at(self.len() * HEAD);
+        Run { heads, names, said }
     }
 
     /// What the candidates say of themselves that say anything, in order.
@@ -75,8 +73,8 @@ impl Roster {
     }
 
     pub(super) fn is_headed_by(&self, name: &str) -> bool {
-        let bytes = self.names.as_bytes();
-        self.entries.first().is_some_and(|head| head.names(name, bytes))
+        let all = self.iter();
+        all.each_head().next().is_some_and(|head| head.names(name, all.names.as_bytes()))
     }
 
     #[cfg(test)]
@@ -84,31 +82,34 @@ impl Roster {
         self.iter().nth(at)
     }
 
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
-        let mut rest = self.names.as_bytes();
-        self.entries.iter().position(|entry| {
-            let found = entry.names(name, rest);
-            rest = &rest[entry.len()..];
-            found
-        })
-    }
-
     /// Where the candidate of this name stands, and who holds it.
     pub(super) fn find(&self, name: &str) -> Option<(usize, Holder)> {
-        let at = self.position(name)?;
-        Some((at, self.entries[at].holder()))
+        let all = self.iter();
+        let mut rest = all.names.as_bytes();
+        for (at, head) in all.each_head().enumerate() {
+            if head.names(name, rest) {
+                return Some((at, head.holder()));
+            }
+            rest = &rest[head.name_bytes()..];
+        }
+        None
+    }
+
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.find(name).map(|(at, _)| at)
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> {
-        self.entries.iter().map(|entry| entry.session)
+        self.iter().each_head().map(Head::session)
     }
 
     /// Of candidates in their order.
     pub(super) fn listing(candidates: &[Stands]) -> Roster {
-        let names = candidates.iter().map(|one| &*one.name).collect();
-        let entry = |one: &Stands| Entry::new(&one.name, one.holder, one.says.as_ref());
-        let said = candidates.iter().filter_map(|one| one.says.clone()).collect();
-        Roster::of(names, candidates.iter().map(entry).collect(), said)
+        let heads = candidates.iter().map(|one| Head::of(&one.name, one.holder, one.says.as_ref()));
+        let heads: Vec<[u8; HEAD]> = heads.collect();
+        let names: String = candidates.iter().map(|one| &*one.name).collect();
+        let said: Vec<_> = candidates.iter().filter_map(|one| one.says.clone()).collect();
+        Run { heads: text(heads.as_flattened()), names: &names, said: &said }.to_roster()
     }
 
     /// With `name` at the end. The names must fit [`Roster::NAME_BYTES`].
@@ -118,7 +119,8 @@ impl Roster {
         holder: Holder,
         says: Option<&Arc<Metadata>>,
     ) -> Roster {
-        Run::joined([self.iter(), Run::one(name, &[Entry::new(name, holder, says)], says)])
+        let head = Head::of(name, holder, says);
+        Run::joined([self.iter(), Run::one(name, &head, says)])
     }
 
     pub(super) fn without(&self, at: usize) -> Roster {
@@ -146,104 +148,174 @@ impl Roster {
         says: Option<&Arc<Metadata>>,
     ) -> Roster {
         let (before, one, after) = self.iter().around(at);
-        let entries = [Entry::new(one.names, holder, says)];
-        Run::joined([before, Run::one(one.names, &entries, says), after])
+        let head = Head::of(one.names, holder, says);
+        Run::joined([before, Run::one(one.names, &head, says), after])
     }
 
     pub(super) fn without_session(&self, session: SessionId) -> Roster {
-        // Measured first, so that neither part is allocated twice.
-        let stays = |one: &Run<'_>| one.entries[0].session != session;
-        let stay = self.iter().each().filter(stays);
-        let mut names = String::with_capacity(stay.clone().map(|one| one.names.len()).sum());
-        let mut entries = Vec::with_capacity(stay.clone().count());
-        let mut said = Vec::new();
-        for one in stay {
-            names.push_str(one.names);
-            entries.extend_from_slice(one.entries);
-            said.extend_from_slice(one.said);
+        let mut stay = Stay::default();
+        for one in self.iter().each() {
+            if one.each_head().all(|head| head.session() != session) {
+                stay.heads.push_str(one.heads);
+                stay.names.push_str(one.names);
+                stay.said.extend_from_slice(one.said);
+            }
         }
-        Roster::of(names, entries, said)
-    }
-
-    fn of(names: String, entries: Vec<Entry>, said: Vec<Arc<Metadata>>) -> Roster {
-        let said = (!said.is_empty()).then(|| Box::new(Said(said.into())));
-        Roster { names: names.into(), entries: entries.into(), said }
+        Run { heads: &stay.heads, names: &stay.names, said: &stay.said }.to_roster()
     }
 }
 
-impl Entry {
-    fn new(name: &str, holder: Holder, says: Option<&Arc<Metadata>>) -> Entry {
-        debug_assert!(
-            name.len() <= Roster::NAME_BYTES,
-            "the rules bound names before they come here"
-        );
-        Entry {
-            session: holder.session,
-            name_bytes: name.len() as u32,
-            kind: holder.kind,
-            says_something: says.is_some(),
-        }
+/// Those who stay when a session leaves.
+#[derive(Default)]
+struct Stay {
+    heads: String,
+    names: String,
+    said: Vec<Arc<Metadata>>,
+}
+
+/// What is known of a candidate beside its name, as it is packed: the session, then the length of the name
+/// (rather than an offset: a length stays true wherever the head is copied to) with the kind of the session
+/// and whether the candidate says something.
+#[derive(Clone, Copy)]
+struct Head<'a>(&'a [u8; HEAD]);
+
+const SESSION: usize = 10;
+const HEAD: usize = SESSION + 4;
+const SAYS: u64 = 1;
+const KIND: u64 = 0b11;
+const KIND_BIT: u32 = 1;
+const LENGTH_BIT: u32 = 3;
+
+const _: () = assert!(
+    SessionKind::ALL.len() as u64 <= KIND + 1
+        && (NAME_BOUND as u64) << LENGTH_BIT <= 1 << 28
+        && STANDING_BOUND as u64 <= 1 << 28
+);
+
+impl<'a> Head<'a> {
+    fn of(name: &str, holder: Holder, says: Option<&Arc<Metadata>>) -> [u8; HEAD] {
+        debug_assert!(name.len() < NAME_BOUND, "the rules bound names before they come here");
+        let kind = (holder.kind as u64) << KIND_BIT;
+        let rest = (name.len() as u64) << LENGTH_BIT | kind | u64::from(says.is_some());
+        let mut head = [0; HEAD];
+        pack(&mut head[..SESSION], holder.session.number());
+        pack(&mut head[SESSION..], rest);
+        head
     }
 
-    fn len(&self) -> usize {
-        self.name_bytes as usize
+    fn rest(self) -> u64 {
+        unpacked(&self.0[SESSION..])
     }
 
-    /// Whether this entry, whose name begins `bytes`, is called `name`. Lengths differ most often,
-    /// then the last bytes: names of one election tend to be one word and a number.
-    fn names(&self, name: &str, bytes: &[u8]) -> bool {
+    fn name_bytes(self) -> usize {
+        (self.rest() >> LENGTH_BIT) as usize
+    }
+
+    fn says_something(self) -> bool {
+        self.rest() & SAYS != 0
+    }
+
+    fn session(self) -> SessionId {
+        SessionId::new(unpacked(&self.0[..SESSION])).expect("a session's id was packed")
+    }
+
+    fn holder(self) -> Holder {
+        let kind = SessionKind::ALL[(self.rest() >> KIND_BIT & KIND) as usize];
+        Holder { session: self.session(), kind }
+    }
+
+    /// Whether this one, whose name begins `bytes`, is called `name`. Lengths differ most often, then the
+    /// last bytes: names of one election tend to be one word and a number.
+    fn names(self, name: &str, bytes: &[u8]) -> bool {
         let name = name.as_bytes();
-        if self.len() != name.len() {
+        if self.name_bytes() != name.len() {
             return false;
         }
         let own = &bytes[..name.len()];
         own.last() == name.last() && own == name
     }
+}
 
-    fn holder(&self) -> Holder {
-        Holder { session: self.session, kind: self.kind }
+/// Seven bits in each byte, the lowest first.
+fn pack(out: &mut [u8], mut number: u64) {
+    for byte in out {
+        *byte = (number & 0x7f) as u8;
+        number >>= 7;
     }
+}
+
+fn unpacked(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, &byte| number << 7 | u64::from(byte))
+}
+
+/// What [`pack`] gave.
+fn text(packed: &[u8]) -> &str {
+    std::str::from_utf8(packed).expect("what is packed is ASCII")
 }
 
 /// Neighbours in a roster, with exactly their names and what they say. Also the iterator over them.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
+    heads: &'a str,
     names: &'a str,
-    entries: &'a [Entry],
     said: &'a [Arc<Metadata>],
 }
 
 impl<'a> Run<'a> {
-    fn one(name: &'a str, entry: &'a [Entry; 1], says: Option<&'a Arc<Metadata>>) -> Run<'a> {
-        Run { names: name, entries: entry, said: says.map_or(&[], std::slice::from_ref) }
+    fn one(name: &'a str, head: &'a [u8; HEAD], says: Option<&'a Arc<Metadata>>) -> Run<'a> {
+        Run { heads: text(head), names: name, said: says.map_or(&[], std::slice::from_ref) }
     }
 
     /// The one place where a roster is put together: each part by one copy per run.
     fn joined<const N: usize>(runs: [Run<'_>; N]) -> Roster {
+        let (heads, names) = runs
+            .iter()
+            .fold((0, 0), |(heads, names), run| (heads + run.heads.len(), names + run.names.len()));
+        if heads == 0 {
+            return Roster::default();
+        }
+        let mut count = [0; COUNT];
+        pack(&mut count, (heads / HEAD) as u64);
+        let mut list = String::with_capacity(COUNT + heads + names);
+        list.push_str(text(&count));
+        runs.iter().for_each(|run| list.push_str(run.heads));
+        runs.iter().for_each(|run| list.push_str(run.names));
         let nobody_says = runs.iter().all(|run| run.said.is_empty());
-        let said = if nobody_says { Vec::new() } else { runs.map(|run| run.said).concat() };
-        Roster::of(runs.map(|run| run.names).concat(), runs.map(|run| run.entries).concat(), said)
+        let said = (!nobody_says).then(|| Box::new(Said(runs.map(|run| run.said).concat().into())));
+        Roster { list: list.into(), said }
+    }
+
+    fn to_roster(self) -> Roster {
+        Run::joined([self])
+    }
+
+    fn len(self) -> usize {
+        self.heads.len() / HEAD
+    }
+
+    fn each_head(self) -> impl Iterator<Item = Head<'a>> {
+        self.heads.as_bytes().as_chunks().0.iter().map(Head)
     }
 
     fn split_at(self, count: usize) -> (Run<'a>, Run<'a>) {
-        let (front, back) = self.entries.split_at(count);
-        let (names, rest) = self.names.split_at(front.iter().map(Entry::len).sum());
+        let (front, back) = self.heads.split_at(count * HEAD);
+        let front = Run { heads: front, ..self };
+        let (names, rest) = self.names.split_at(front.each_head().map(Head::name_bytes).sum());
         let (said, unsaid) = match self.said {
             [] => (self.said, self.said),
-            said => said.split_at(front.iter().filter(|entry| entry.says_something).count()),
+            said => said.split_at(front.each_head().filter(|head| head.says_something()).count()),
         };
-        let front = Run { names, entries: front, said };
-        (front, Run { names: rest, entries: back, said: unsaid })
+        (Run { names, said, ..front }, Run { heads: back, names: rest, said: unsaid })
     }
 
     /// One by one.
-    fn each(mut self) -> impl Iterator<Item = Run<'a>> + Clone {
+    fn each(mut self) -> impl Iterator<Item = Run<'a>> {
         std::iter::repeat_with(move || {
-            let (one, rest) = self.split_at(self.entries.len().min(1));
+            let (one, rest) = self.split_at(self.len().min(1));
             self = rest;
             one
         })
-        .take(self.entries.len())
+        .take(self.len())
     }
 
     /// What stands before `at`, the one there, and what stands behind it.
@@ -258,15 +330,15 @@ impl<'a> Iterator for Run<'a> {
     type Item = (&'a str, Holder);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (entry, entries) = self.entries.split_first()?;
-        let (name, names) = self.names.split_at(entry.len());
-        let said = &self.said[usize::from(entry.says_something)..];
-        *self = Run { names, entries, said };
-        Some((name, entry.holder()))
+        let head = self.each_head().next()?;
+        let (name, names) = self.names.split_at(head.name_bytes());
+        let said = &self.said[usize::from(head.says_something())..];
+        *self = Run { heads: &self.heads[HEAD..], names, said };
+        Some((name, head.holder()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.entries.len(), Some(self.entries.len()))
+        (Run::len(*self), Some(Run::len(*self)))
     }
 }
 
@@ -293,11 +365,29 @@ mod tests {
         roster.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 
+    /// Also those at the ends of what can be packed.
+    #[test]
+    fn a_head_gives_back_what_it_was_made_of() {
+        let says = Arc::new(Metadata::new("here", []).unwrap());
+        for (number, name) in [(1, ""), (u64::MAX, "x"), (1 << 63, &*"y".repeat(100_000))] {
+            for (kind, says) in
+                SessionKind::ALL.into_iter().zip([None, Some(&says)].into_iter().cycle())
+            {
+                let holder = Holder { session: SessionId::new(number).unwrap(), kind };
+                let packed = Head::of(name, holder, says);
+                let head = Head(&packed);
+                assert_eq!((head.holder(), head.name_bytes()), (holder, name.len()));
+                assert_eq!(head.says_something(), says.is_some());
+                assert!(packed.is_ascii());
+            }
+        }
+    }
+
     #[test]
     fn the_empty_roster_owns_no_memory_and_finds_nobody() {
         let emptied = roster(&["a"]).without(0);
         for empty in [Roster::default(), emptied] {
-            assert_eq!((size_of_val(&*empty.names), size_of_val(&*empty.entries)), (0, 0));
+            assert_eq!(size_of_val(&*empty.list), 0);
             assert_eq!((empty.len(), empty.name_bytes(), empty.is_empty()), (0, 0, true));
             assert!(empty.head().is_none() && empty.get(0).is_none());
             assert!(empty.position("a").is_none() && !empty.is_headed_by(""));

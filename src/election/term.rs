@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use once_cell::race::OnceBox;
 
 use super::facts::{Change, ChangeRef, More, Origin, Reign, ReignRef, Stamp};
 use super::past::{Over, Past};
@@ -24,11 +26,12 @@ pub struct Term {
     /// The last change.
     changed: Stamp,
     more: Option<Arc<More>>,
-    body: OnceLock<Box<[u8]>>,
+    /// The encoded term, once anybody asked for it.
+    body: OnceBox<Box<[u8]>>,
 }
 
 // Every election keeps one; at a million of them each byte here is a megabyte.
-const _: () = assert!(size_of::<Term>() <= 104);
+const _: () = assert!(size_of::<Term>() <= 72);
 
 impl Term {
     /// The term's number; 0 before anyone ever led.
@@ -147,7 +150,7 @@ impl Term {
             roster: Roster::default(),
             changed: Stamp::NEVER,
             more: None,
-            body: OnceLock::new(),
+            body: OnceBox::new(),
         }
     }
 
@@ -178,7 +181,7 @@ impl Term {
 
     /// The encoded term, made by `encode` on the first ask and shared from then on.
     pub(crate) fn encoded_with(&self, encode: impl FnOnce(&Term) -> Vec<u8>) -> &[u8] {
-        self.body.get_or_init(|| encode(self).into())
+        self.body.get_or_init(|| Box::new(encode(self).into()))
     }
 
     pub(super) fn roster(&self) -> &Roster {
@@ -212,7 +215,7 @@ impl Term {
             _ => self.past().cloned(),
         };
         let more = More::after(self.more.as_ref(), origin.note, began, past);
-        let (revision, body) = (self.revision + 1, OnceLock::new());
+        let (revision, body) = (self.revision + 1, OnceBox::new());
         Ok(Term { number, revision, roster, changed, more, body })
     }
 
@@ -233,7 +236,7 @@ impl Term {
         changed: Stamp,
         more: Option<Arc<More>>,
     ) -> Term {
-        Term { number, revision, roster, changed, more, body: OnceLock::new() }
+        Term { number, revision, roster, changed, more, body: OnceBox::new() }
     }
 
     /// The last change.

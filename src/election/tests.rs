@@ -64,7 +64,7 @@ fn debug_shows_who_holds_what() {
 
 /// Some elections, and what a shard would do around the rules.
 struct Stage {
-    elections: HashMap<String, Term>,
+    elections: HashMap<String, Arc<Term>>,
     name: String,
     bounds: Bounds,
     /// Commands so far: seconds of the wall clock.
@@ -86,7 +86,7 @@ impl Default for Stage {
 
 impl Stage {
     fn present(&mut self) -> &Term {
-        self.elections.entry(self.name.clone()).or_insert_with(Term::unknown)
+        self.elections.entry(self.name.clone()).or_insert_with(|| Arc::new(Term::unknown()))
     }
 
     fn play(&mut self, line: &str) -> String {

@@ -28,6 +28,8 @@ pub(crate) struct Published<T, S> {
     swap: S,
     /// Never goes back.
     is_read: AtomicBool,
+    /// Its owner's, in a place that would be empty otherwise.
+    pub(crate) aside: u16,
 }
 
 /// In a mutex because safe code wants one. Who applies reads it here, and nothing that others write.
@@ -39,9 +41,9 @@ struct Own<T> {
 }
 
 impl<T: Clone, S: Swap<T>> Published<T, S> {
-    pub(crate) fn new(value: T, swap: S) -> Self {
+    pub(crate) fn new(value: T, swap: S, aside: u16) -> Self {
         let own = Own { newest: value.clone(), released: Some(value) };
-        Self { own: Mutex::new(own), swap, is_read: AtomicBool::new(false) }
+        Self { own: Mutex::new(own), swap, is_read: AtomicBool::new(false), aside }
     }
 
     /// For the writer: the newest value, released or not.

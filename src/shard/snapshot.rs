@@ -11,6 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use smol_str::SmolStr;
 
 use super::handover::Handover;
 use super::published::{Published, Swap};
@@ -19,13 +20,16 @@ use crate::election::Term;
 /// The place of one election. Handles, observers and watches hold it, so they follow the name: it
 /// stays while anybody does, also when the election was deleted.
 pub(crate) struct Cell {
-    name: Box<str>,
-    shard: u16,
+    name: SmolStr,
+    /// Beside it, the number of the shard.
     term: Published<Arc<Term>, ArcSwap<Term>>,
     /// What the published term's leader has to wait for. Stored before the term it is about, so who
     /// sees the term sees this or what came after it.
     handover: ArcSwapOption<Handover>,
 }
+
+// Every election is one; at a million of them each byte here is a megabyte.
+const _: () = assert!(size_of::<Cell>() <= 72);
 
 impl Swap<Arc<Term>> for ArcSwap<Term> {
     fn store(&self, term: Arc<Term>) {
@@ -37,8 +41,7 @@ impl Cell {
     pub(crate) fn new(name: &str, shard: usize, unknown: Arc<Term>) -> Self {
         Self {
             name: name.into(),
-            shard: shard as u16,
-            term: Published::new(unknown.clone(), ArcSwap::new(unknown)),
+            term: Published::new(unknown.clone(), ArcSwap::new(unknown), shard as u16),
             handover: ArcSwapOption::empty(),
         }
     }
@@ -48,7 +51,7 @@ impl Cell {
     }
 
     pub(crate) fn shard(&self) -> usize {
-        usize::from(self.shard)
+        usize::from(self.term.aside)
     }
 
     /// For the shard's writer: the newest state, published or not.

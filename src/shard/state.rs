@@ -248,7 +248,7 @@ impl State {
         super::failpoint(rule);
         let effect = election::apply(now, rule, origin, &rules.bounds())?;
         let Some(effect) = effect else { return Ok(None) };
-        let next = Arc::new(effect.term);
+        let next = effect.term;
         self.counts.changed(now, &next);
         if let Rule::Leave { session, why: Departure::Disconnected } = *rule {
             self.counts.disconnected(session, now, &next);

@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_term_is_made_again_of_what_is_kept_of_it() {
         let says = Arc::new(Metadata::new("host:1", [("zone", "a")]).unwrap());
-        let mut term = Term::unknown();
+        let mut term = Arc::new(Term::unknown());
         let former = Former { holder: exclusive(9), term: 7, ttl: Duration::from_millis(1_500) };
         let formers = [former; 2];
         for step in 0..200u64 {
