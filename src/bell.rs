@@ -7,6 +7,8 @@ use std::task::Waker;
 
 thread_local! {
     static IS_WRITER: Cell<bool> = const { Cell::new(false) };
+    /// Whether anybody is due: cheaper to ask.
+    static IS_DUE: Cell<bool> = const { Cell::new(false) };
     /// To be woken once this thread has given the role back.
     static DUE: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
 }
@@ -15,6 +17,7 @@ thread_local! {
 pub(crate) fn wake(waker: Waker) {
     if IS_WRITER.get() {
         DUE.with_borrow_mut(|due| due.push(waker));
+        IS_DUE.set(true);
     } else {
         waker.wake();
     }
@@ -27,12 +30,22 @@ pub(crate) fn as_writer<R>(turn: impl FnOnce() -> R) -> R {
 }
 
 /// Wakes those who are due.
+#[inline]
 pub(crate) fn ring() {
+    if IS_DUE.get() && !IS_WRITER.get() {
+        ring_all();
+    }
+}
+
+#[cold]
+fn ring_all() {
+    // A waker may ask for others, and panic: then those are due still.
     while !IS_WRITER.get()
         && let Some(waker) = DUE.with_borrow_mut(Vec::pop)
     {
         waker.wake();
     }
+    IS_DUE.set(DUE.with_borrow(|due| !due.is_empty()));
 }
 
 struct Before(bool);

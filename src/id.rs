@@ -133,11 +133,18 @@ pub(crate) fn checked_name<'a>(
     raw: &'a [u8],
     max: usize,
 ) -> Result<&'a str, Error> {
-    let fault = |fault| Error::InvalidName { field, fault };
     if raw.is_empty() {
-        return Err(fault(NameFault::Empty));
+        return Err(Error::InvalidName { field, fault: NameFault::Empty });
     }
     checked_note(field, raw, max)
+}
+
+/// The same of what is text already.
+pub(crate) fn check_name(field: &'static str, name: &str, max: usize) -> Result<(), Error> {
+    match name {
+        "" => Err(Error::InvalidName { field, fault: NameFault::Empty }),
+        name => check_words(field, name, max),
+    }
 }
 
 /// Checks words for people that came from outside: as a name, but there may be none.
@@ -150,11 +157,35 @@ pub(crate) fn checked_note<'a>(
     if raw.len() > max {
         return Err(fault(NameFault::TooLong { bytes: raw.len(), max }));
     }
-    let name = std::str::from_utf8(raw)
+    let words = std::str::from_utf8(raw)
         .map_err(|error| fault(NameFault::NotUtf8 { at: error.valid_up_to() }))?;
-    match name.char_indices().find(|(_, c)| c.is_control()) {
-        Some((at, c)) => Err(fault(NameFault::Control { at, code: c as u32 })),
-        None => Ok(name),
+    check_words(field, words, max).map(|()| words)
+}
+
+/// True if each is one of ASCII's characters from space to tilde; eight are looked at in one go.
+fn is_plain(bytes: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    // The lowest byte that is too small borrows, one that is too large has its high bit or comes to it.
+    let is_plain = |eight: &[u8; 8]| {
+        let x = u64::from_le_bytes(*eight);
+        (x.wrapping_sub(EACH * 0x20) | x | x.wrapping_add(EACH)) & (EACH * 0x80) == 0
+    };
+    eights.iter().all(is_plain) && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+fn check_words(field: &'static str, words: &str, max: usize) -> Result<(), Error> {
+    let fault = |fault| Err(Error::InvalidName { field, fault });
+    if words.len() > max {
+        return fault(NameFault::TooLong { bytes: words.len(), max });
+    }
+    // Most are plain, and looking at bytes is cheaper than at characters.
+    if is_plain(words.as_bytes()) {
+        return Ok(());
+    }
+    match words.char_indices().find(|(_, c)| c.is_control()) {
+        Some((at, c)) => fault(NameFault::Control { at, code: c as u32 }),
+        None => Ok(()),
     }
 }
 
@@ -163,6 +194,17 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn plain_is_told_byte_for_byte() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut bytes = *b"twenty plain letters";
+                bytes[at] = byte;
+                assert_eq!(is_plain(&bytes), (b' '..=b'~').contains(&byte), "{byte:#x} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn a_key_reads_as_it_is_written() {

@@ -10,7 +10,29 @@ mod primitives {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     pub(crate) use std::sync::{Mutex, MutexGuard};
 
+    use crossbeam::atomic::AtomicCell;
     pub(crate) use crossbeam::queue::SegQueue;
+
+    /// Room for one value, in one atomic: taken and put by `swap`s that acquire and release.
+    pub(crate) struct Slot<T>(AtomicCell<Option<Box<T>>>);
+
+    impl<T> Slot<T> {
+        pub(crate) fn new(value: T) -> Self {
+            const { assert!(AtomicCell::<Option<Box<T>>>::is_lock_free()) };
+            Self(AtomicCell::new(Some(Box::new(value))))
+        }
+
+        #[inline]
+        pub(crate) fn take(&self) -> Option<Box<T>> {
+            self.0.swap(None)
+        }
+
+        /// By whoever took it.
+        #[inline]
+        pub(crate) fn put(&self, value: Box<T>) {
+            let _nothing = self.0.swap(Some(value));
+        }
+    }
 }
 
 #[cfg(tenure_loom)]

@@ -208,7 +208,7 @@ fn published_from_the_first_reader_on() {
             let (value, known) = (value.clone(), known.clone());
             thread::spawn(move || {
                 for revision in 1..=2 {
-                    value.advance(revision);
+                    value.writing().advance(revision);
                     value.release(revision);
                     known.store(revision, Ordering::Release);
                 }
@@ -227,7 +227,7 @@ fn published_from_the_first_reader_on() {
         look();
         writer.join().unwrap();
         reader.join().unwrap();
-        assert_eq!((value.read().cached(), value.newest()), (2, 2));
+        assert_eq!((value.read().cached(), *value.writing().newest()), (2, 2));
     });
 }
 
@@ -239,7 +239,7 @@ fn peeks_see_what_was_released() {
         let writer = {
             let value = value.clone();
             thread::spawn(move || {
-                value.advance(1);
+                value.writing().advance(1);
                 value.release(1);
             })
         };

@@ -5,6 +5,29 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 use std::collections::VecDeque;
 
+/// Stands in for the slot of one atomic, whose `swap`s acquire and release as these do. The value lies beside
+/// a flag, and a lock that is always free shows that only whoever took it touches it.
+pub(crate) struct Slot<T> {
+    is_empty: AtomicBool,
+    value: Mutex<Option<Box<T>>>,
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { is_empty: AtomicBool::new(false), value: Mutex::new(Some(Box::new(value))) }
+    }
+
+    pub(crate) fn take(&self) -> Option<Box<T>> {
+        let was_empty = self.is_empty.swap(true, Ordering::AcqRel);
+        if was_empty { None } else { self.value.try_lock().expect("nobody else has it").take() }
+    }
+
+    pub(crate) fn put(&self, value: Box<T>) {
+        *self.value.try_lock().expect("nobody else has it") = Some(value);
+        self.is_empty.swap(false, Ordering::AcqRel);
+    }
+}
+
 /// Stands in for crossbeam's queue. How long it is, it says without any ordering of its own, so that
 /// the mailbox is proved right by the role's ordering alone.
 pub(crate) struct SegQueue<T> {

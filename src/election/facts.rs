@@ -132,16 +132,16 @@ impl More {
         before: Option<&Arc<More>>,
         note: &str,
         began: Option<(Stamp, &str)>,
-        past: Option<Arc<Past>>,
+        past: Option<&Arc<Past>>,
     ) -> Option<Arc<More>> {
         if note.is_empty() && began.is_none() && past.is_none() {
             return None;
         }
-        if let Some(before) = before.filter(|before| before.is(note, began, past.as_ref())) {
+        if let Some(before) = before.filter(|before| before.is(note, began, past)) {
             return Some(before.clone());
         }
         let began = began.map(|(stamp, note)| (stamp, note.into()));
-        Some(Arc::new(More { note: note.into(), began, past }))
+        Some(Arc::new(More { note: note.into(), began, past: past.cloned() }))
     }
 
     fn is(&self, note: &str, began: Option<(Stamp, &str)>, past: Option<&Arc<Past>>) -> bool {

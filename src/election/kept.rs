@@ -45,7 +45,7 @@ impl Term {
             Some(Past::after(past.as_ref(), over))
         });
         let began = kept.began.as_ref().map(stamp);
-        let more = More::after(None, note, began, past.map(Arc::new));
+        let more = More::after(None, note, began, past.map(Arc::new).as_ref());
         Term::made_of(kept.number, kept.revision, Roster::listing(&kept.candidates), changed, more)
     }
 }

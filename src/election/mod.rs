@@ -97,19 +97,19 @@ fn enter(
     says: Option<&Arc<Metadata>>,
 ) -> Result<Option<Effect>, Error> {
     let list = step.now.roster();
-    let Some((at, former)) = list.find(candidate) else {
+    let Some((place, former)) = list.find(candidate) else {
         check_room(list, candidate, step.bounds)?;
         check_said(list, None, says, step.bounds)?;
         let next = list.pushed(candidate, holder, says);
         return step.to(next, Reason::Entered, Departed::Nobody);
     };
-    let said = list.said_at(at);
+    let said = list.said_at(place.at);
     if former.session == holder.session {
         if says.is_none() || says == said {
             return Ok(None);
         }
         check_said(list, said, says, step.bounds)?;
-        return step.to(list.reassigned(at, former, says), Reason::Entered, Departed::Nobody);
+        return step.to(list.reassigned(place, former, says), Reason::Entered, Departed::Nobody);
     }
     if !conflict.passes_from(former) {
         return Err(Error::CandidateTaken { candidate: candidate.into(), holder: former.session });
@@ -119,7 +119,7 @@ fn enter(
         Conflict::TakeOver => Reason::TakenOver,
         Conflict::Refuse | Conflict::PassFromConnection => Reason::Passed,
     };
-    step.to(list.reassigned(at, holder, says), reason, Departed::One(former.session))
+    step.to(list.reassigned(place, holder, says), reason, Departed::One(former.session))
 }
 
 fn withdraw(
@@ -128,17 +128,17 @@ fn withdraw(
     session: Option<SessionId>,
 ) -> Result<Option<Effect>, Error> {
     let list = step.now.roster();
-    let Some((at, holder)) = list.find(candidate) else { return Ok(None) };
+    let Some((place, holder)) = list.find(candidate) else { return Ok(None) };
     if session != Some(holder.session) {
         return Err(Error::NotYours { candidate: candidate.into(), holder: holder.session });
     }
-    step.to(list.without(at), Reason::Withdrawn, Departed::One(holder.session))
+    step.to(list.without(place), Reason::Withdrawn, Departed::One(holder.session))
 }
 
 fn evict(step: &Step<'_>, candidate: &str) -> Result<Option<Effect>, Error> {
     let list = step.now.roster();
-    let Some((at, holder)) = list.find(candidate) else { return Ok(None) };
-    step.to(list.without(at), Reason::Evicted, Departed::One(holder.session))
+    let Some((place, holder)) = list.find(candidate) else { return Ok(None) };
+    step.to(list.without(place), Reason::Evicted, Departed::One(holder.session))
 }
 
 /// Nobody comes or goes. `order` gives the new order for a candidate at a place, or `None` where

@@ -36,7 +36,7 @@ impl Roster {
     pub(super) const NAME_BYTES: usize = u32::MAX as usize;
 
     pub(super) fn len(&self) -> usize {
-        self.list.as_bytes().first_chunk::<COUNT>().map_or(0, |count| unpacked(count) as usize)
+        self.list.as_bytes().first_chunk::<COUNT>().map_or(0, |count| unpacked4(*count))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -77,26 +77,54 @@ impl Roster {
         all.each_head().next().is_some_and(|head| head.names(name, all.names.as_bytes()))
     }
 
+    /// Whether the same candidate of the same session heads both, or nobody does.
+    pub(super) fn is_headed_as(&self, other: &Roster) -> bool {
+        let (ours, others) = (self.iter(), other.iter());
+        match (ours.heads.as_bytes().first_chunk(), others.heads.as_bytes().first_chunk()) {
+            (Some(head), Some(other)) => {
+                let name_bytes = Head(head).name_bytes();
+                let (ours, others) = (ours.names.as_bytes(), others.names.as_bytes());
+                head[..SESSION] == other[..SESSION]
+                    && name_bytes == Head(other).name_bytes()
+                    && ours[..name_bytes] == others[..name_bytes]
+            }
+            (one, two) => one.is_none() && two.is_none(),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn get(&self, at: usize) -> Option<(&str, Holder)> {
         self.iter().nth(at)
     }
 
     /// Where the candidate of this name stands, and who holds it.
-    pub(super) fn find(&self, name: &str) -> Option<(usize, Holder)> {
+    pub(super) fn find(&self, name: &str) -> Option<(Place, Holder)> {
         let all = self.iter();
-        let mut rest = all.names.as_bytes();
+        let (names, mut name_at) = (all.names.as_bytes(), 0);
         for (at, head) in all.each_head().enumerate() {
-            if head.names(name, rest) {
-                return Some((at, head.holder()));
+            let name_bytes = head.name_bytes();
+            if head.is_of(name_bytes, name, &names[name_at..]) {
+                return Some((Place { at, name_at, name_bytes }, head.holder()));
             }
-            rest = &rest[head.name_bytes()..];
+            name_at += name_bytes;
         }
         None
     }
 
+    #[cfg(test)]
+    fn place(&self, at: usize) -> Place {
+        let name = self.get(at).expect("somebody there").0;
+        self.find(name).expect("it was there").0
+    }
+
     pub(super) fn position(&self, name: &str) -> Option<usize> {
-        self.find(name).map(|(at, _)| at)
+        self.find(name).map(|(place, _)| place.at)
+    }
+
+    /// Whether any candidate is this session's.
+    pub(super) fn holds(&self, session: SessionId) -> bool {
+        let packed = packed10(session.number());
+        self.iter().each_head().any(|head| head.packed_session() == packed)
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> {
@@ -123,8 +151,8 @@ impl Roster {
         Run::joined([self.iter(), Run::one(name, &head, says)])
     }
 
-    pub(super) fn without(&self, at: usize) -> Roster {
-        let (before, _, after) = self.iter().around(at);
+    pub(super) fn without(&self, place: Place) -> Roster {
+        let (before, _, after) = self.iter().around_place(place);
         Run::joined([before, after])
     }
 
@@ -140,14 +168,14 @@ impl Roster {
         Run::joined([before, second, first, after])
     }
 
-    /// With the candidate at `at` held by this one, in its place, and saying this of itself.
+    /// With the candidate there held by this one, in its place, and saying this of itself.
     pub(super) fn reassigned(
         &self,
-        at: usize,
+        place: Place,
         holder: Holder,
         says: Option<&Arc<Metadata>>,
     ) -> Roster {
-        let (before, one, after) = self.iter().around(at);
+        let (before, one, after) = self.iter().around_place(place);
         let head = Head::of(one.names, holder, says);
         Run::joined([before, Run::one(one.names, &head, says), after])
     }
@@ -163,6 +191,14 @@ impl Roster {
         }
         Run { heads: &stay.heads, names: &stay.names, said: &stay.said }.to_roster()
     }
+}
+
+/// Where a candidate stands, and where its name does among the names.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) at: usize,
+    name_at: usize,
+    name_bytes: usize,
 }
 
 /// Those who stay when a session leaves.
@@ -181,34 +217,36 @@ struct Head<'a>(&'a [u8; HEAD]);
 
 const SESSION: usize = 10;
 const HEAD: usize = SESSION + 4;
-const SAYS: u64 = 1;
-const KIND: u64 = 0b11;
+const SAYS: usize = 1;
+const KIND: usize = 0b11;
 const KIND_BIT: u32 = 1;
 const LENGTH_BIT: u32 = 3;
 
 const _: () = assert!(
-    SessionKind::ALL.len() as u64 <= KIND + 1
-        && (NAME_BOUND as u64) << LENGTH_BIT <= 1 << 28
-        && STANDING_BOUND as u64 <= 1 << 28
+    SessionKind::ALL.len() <= KIND + 1
+        && NAME_BOUND << LENGTH_BIT <= 1 << 28
+        && STANDING_BOUND <= 1 << 28
 );
 
 impl<'a> Head<'a> {
     fn of(name: &str, holder: Holder, says: Option<&Arc<Metadata>>) -> [u8; HEAD] {
         debug_assert!(name.len() < NAME_BOUND, "the rules bound names before they come here");
-        let kind = (holder.kind as u64) << KIND_BIT;
-        let rest = (name.len() as u64) << LENGTH_BIT | kind | u64::from(says.is_some());
-        let mut head = [0; HEAD];
-        pack(&mut head[..SESSION], holder.session.number());
-        pack(&mut head[SESSION..], rest);
-        head
+        let kind = (holder.kind as usize) << KIND_BIT;
+        let rest = name.len() << LENGTH_BIT | kind | usize::from(says.is_some());
+        let (low, high) = packed10(holder.session.number());
+        let [a, b, c, d, e, f, g, h] = low.to_le_bytes();
+        let [i, j] = high.to_le_bytes();
+        let [k, l, m, n] = [0, 7, 14, 21].map(|bits| (rest >> bits & 0x7f) as u8);
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n]
     }
 
-    fn rest(self) -> u64 {
-        unpacked(&self.0[SESSION..])
+    fn rest(self) -> usize {
+        let [.., a, b, c, d] = *self.0;
+        unpacked4([a, b, c, d])
     }
 
     fn name_bytes(self) -> usize {
-        (self.rest() >> LENGTH_BIT) as usize
+        self.rest() >> LENGTH_BIT
     }
 
     fn says_something(self) -> bool {
@@ -216,19 +254,33 @@ impl<'a> Head<'a> {
     }
 
     fn session(self) -> SessionId {
-        SessionId::new(unpacked(&self.0[..SESSION])).expect("a session's id was packed")
+        let (low, high) = self.packed_session();
+        let [high, highest] = high.to_le_bytes();
+        let id = unpacked8(low) | u64::from(high) << 56 | u64::from(highest) << 63;
+        SessionId::new(id).expect("a session's id was packed")
+    }
+
+    /// As [`packed10`] has it.
+    fn packed_session(self) -> (u64, u16) {
+        let [a, b, c, d, e, f, g, h, i, j, ..] = *self.0;
+        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]))
     }
 
     fn holder(self) -> Holder {
-        let kind = SessionKind::ALL[(self.rest() >> KIND_BIT & KIND) as usize];
+        let kind = SessionKind::ALL[self.rest() >> KIND_BIT & KIND];
         Holder { session: self.session(), kind }
     }
 
-    /// Whether this one, whose name begins `bytes`, is called `name`. Lengths differ most often, then the
-    /// last bytes: names of one election tend to be one word and a number.
+    /// Whether this one, whose name begins `bytes`, is called `name`.
     fn names(self, name: &str, bytes: &[u8]) -> bool {
+        self.is_of(self.name_bytes(), name, bytes)
+    }
+
+    /// The same, with the length of its name. Lengths differ most often, then the last bytes: names of one
+    /// election tend to be one word and a number.
+    fn is_of(self, name_bytes: usize, name: &str, bytes: &[u8]) -> bool {
         let name = name.as_bytes();
-        if self.name_bytes() != name.len() {
+        if name_bytes != name.len() {
             return false;
         }
         let own = &bytes[..name.len()];
@@ -236,19 +288,27 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Seven bits in each byte, the lowest first.
-fn pack(out: &mut [u8], mut number: u64) {
-    for byte in out {
-        *byte = (number & 0x7f) as u8;
-        number >>= 7;
-    }
+/// A number with seven bits in each of ten bytes, the lowest first: eight of them, and two.
+fn packed10(number: u64) -> (u64, u16) {
+    let x = number & 0x0fff_ffff | (number >> 28 & 0x0fff_ffff) << 32;
+    let x = x & 0x0000_3fff_0000_3fff | (x & 0x0fff_c000_0fff_c000) << 2;
+    let x = x & 0x007f_007f_007f_007f | (x & 0x3f80_3f80_3f80_3f80) << 1;
+    (x, (number >> 56 & 0x7f | number >> 63 << 8) as u16)
 }
 
-fn unpacked(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, &byte| number << 7 | u64::from(byte))
+/// The 56 bits in the lower eight: neighbours move together, two by two.
+fn unpacked8(x: u64) -> u64 {
+    let x = x & 0x007f_007f_007f_007f | (x & 0x7f00_7f00_7f00_7f00) >> 1;
+    let x = x & 0x0000_3fff_0000_3fff | (x & 0x3fff_0000_3fff_0000) >> 2;
+    x & 0x0fff_ffff | (x >> 32) << 28
 }
 
-/// What [`pack`] gave.
+fn unpacked4(bytes: [u8; 4]) -> usize {
+    let [a, b, c, d] = bytes.map(usize::from);
+    a | b << 7 | c << 14 | d << 21
+}
+
+/// A packed head.
 fn text(packed: &[u8]) -> &str {
     std::str::from_utf8(packed).expect("what is packed is ASCII")
 }
@@ -274,10 +334,12 @@ impl<'a> Run<'a> {
         if heads == 0 {
             return Roster::default();
         }
-        let mut count = [0; COUNT];
-        pack(&mut count, (heads / HEAD) as u64);
         let mut list = String::with_capacity(COUNT + heads + names);
-        list.push_str(text(&count));
+        let mut count = heads / HEAD;
+        for _ in 0..COUNT {
+            list.push(char::from((count & 0x7f) as u8));
+            count >>= 7;
+        }
         runs.iter().for_each(|run| list.push_str(run.heads));
         runs.iter().for_each(|run| list.push_str(run.names));
         let nobody_says = runs.iter().all(|run| run.said.is_empty());
@@ -316,6 +378,20 @@ impl<'a> Run<'a> {
             one
         })
         .take(self.len())
+    }
+
+    /// The same as [`around`](Self::around), without looking for the name.
+    fn around_place(self, place: Place) -> (Run<'a>, Run<'a>, Run<'a>) {
+        let Place { at, name_at, name_bytes } = place;
+        if !self.said.is_empty() {
+            return self.around(at);
+        }
+        let (front, rest) = self.heads.split_at(at * HEAD);
+        let (head, back) = rest.split_at(HEAD);
+        let (names, rest) = self.names.split_at(name_at);
+        let (name, others) = rest.split_at(name_bytes);
+        let run = |heads, names| Run { heads, names, said: &[] };
+        (run(front, names), run(head, name), run(back, others))
     }
 
     /// What stands before `at`, the one there, and what stands behind it.
@@ -385,7 +461,8 @@ mod tests {
 
     #[test]
     fn the_empty_roster_owns_no_memory_and_finds_nobody() {
-        let emptied = roster(&["a"]).without(0);
+        let alone = roster(&["a"]);
+        let emptied = alone.without(alone.place(0));
         for empty in [Roster::default(), emptied] {
             assert_eq!(size_of_val(&*empty.list), 0);
             assert_eq!((empty.len(), empty.name_bytes(), empty.is_empty()), (0, 0, true));
@@ -398,14 +475,17 @@ mod tests {
     fn each_operation_keeps_names_with_their_holders() {
         let list = roster(&["ü", "b", "日本語", "🦀d"]);
         assert_eq!(shown(&list), "ü:1 b:2 日本語:3 🦀d:4");
-        assert_eq!(shown(&list.without(0)), "b:2 日本語:3 🦀d:4");
-        assert_eq!(shown(&list.without(2)), "ü:1 b:2 🦀d:4");
-        assert_eq!(shown(&list.without(3)), "ü:1 b:2 日本語:3");
+        assert_eq!(shown(&list.without(list.place(0))), "b:2 日本語:3 🦀d:4");
+        assert_eq!(shown(&list.without(list.place(2))), "ü:1 b:2 🦀d:4");
+        assert_eq!(shown(&list.without(list.place(3))), "ü:1 b:2 日本語:3");
         assert_eq!(shown(&list.moved_to_front(0)), "ü:1 b:2 日本語:3 🦀d:4");
         assert_eq!(shown(&list.moved_to_front(3)), "🦀d:4 ü:1 b:2 日本語:3");
         assert_eq!(shown(&list.swapped(0)), "b:2 ü:1 日本語:3 🦀d:4");
         assert_eq!(shown(&list.swapped(2)), "ü:1 b:2 🦀d:4 日本語:3");
-        assert_eq!(shown(&list.reassigned(2, holder(9), None)), "ü:1 b:2 日本語:9 🦀d:4");
+        assert_eq!(
+            shown(&list.reassigned(list.place(2), holder(9), None)),
+            "ü:1 b:2 日本語:9 🦀d:4"
+        );
         assert_eq!(shown(&list.without_session(holder(3).session)), "ü:1 b:2 🦀d:4");
         assert_eq!(shown(&list), "ü:1 b:2 日本語:3 🦀d:4", "the old one is as it was");
     }
@@ -428,15 +508,15 @@ mod tests {
         let list = roster(&["a"]).pushed("b", holder(2), Some(&x)).pushed("c", holder(3), None);
         let list = list.pushed("d", holder(2), Some(&y));
         assert_eq!(shown(&list), "a b@x c d@y");
-        assert_eq!(shown(&list.without(0)), "b@x c d@y");
-        assert_eq!(shown(&list.without(1)), "a c d@y");
+        assert_eq!(shown(&list.without(list.place(0))), "b@x c d@y");
+        assert_eq!(shown(&list.without(list.place(1))), "a c d@y");
         assert_eq!(shown(&list.moved_to_front(3)), "d@y a b@x c");
         assert_eq!(shown(&list.moved_to_front(2)), "c a b@x d@y");
         assert_eq!(shown(&list.swapped(0)), "b@x a c d@y");
         assert_eq!(shown(&list.swapped(2)), "a b@x d@y c");
-        assert_eq!(shown(&list.reassigned(1, holder(9), None)), "a b c d@y");
-        assert_eq!(shown(&list.reassigned(2, holder(9), Some(&x))), "a b@x c@x d@y");
-        assert_eq!(shown(&list.reassigned(3, holder(9), Some(&x))), "a b@x c d@x");
+        assert_eq!(shown(&list.reassigned(list.place(1), holder(9), None)), "a b c d@y");
+        assert_eq!(shown(&list.reassigned(list.place(2), holder(9), Some(&x))), "a b@x c@x d@y");
+        assert_eq!(shown(&list.reassigned(list.place(3), holder(9), Some(&x))), "a b@x c d@x");
         assert_eq!(shown(&list.without_session(holder(1).session)), "b@x c d@y");
         let silent = list.without_session(holder(2).session);
         assert_eq!((shown(&silent).as_str(), silent.said.is_none()), ("a c", true));
@@ -473,7 +553,7 @@ mod tests {
             assert_eq!(list.position(&names[at]), Some(at));
             assert_eq!(list.get(at).unwrap(), (names[at].as_str(), holder(at as u64 + 1)));
             assert_eq!(list.moved_to_front(at).head().unwrap().0, names[at]);
-            assert_eq!(list.without(at).position(&names[at]), None);
+            assert_eq!(list.without(list.place(at)).position(&names[at]), None);
         }
         assert_eq!(list.swapped(9_998).get(9_999).unwrap().0, names[9_998]);
         assert_eq!(list.iter().len(), 10_000);

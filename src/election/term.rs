@@ -171,7 +171,7 @@ impl Term {
 
     /// Whether any candidate is this session's.
     pub(crate) fn holds(&self, session: SessionId) -> bool {
-        self.sessions().any(|other| other == session)
+        self.roster.holds(session)
     }
 
     /// Each candidate's session in order, so with repetition.
@@ -197,26 +197,47 @@ impl Term {
         origin: &Origin<'_>,
         floor: u64,
     ) -> Result<Term, Error> {
-        let (before, after) = (leads(&self.roster), leads(&roster));
-        let goes_on = before == after;
-        let number = match after {
-            Some(_) if !goes_on => self.next_number(floor)?,
-            _ => self.number,
-        };
+        let goes_on = self.roster.is_headed_as(&roster);
+        let rises = !goes_on && !roster.is_empty();
+        let number = if rises { self.next_number(floor)? } else { self.number };
         let changed = Stamp::new(reason, origin);
-        let began = goes_on.then(|| self.began());
-        let past = match before {
+        let more = match goes_on {
+            true if self.tells_as_much(reason, origin.note) => self.more.clone(),
+            true => {
+                let past = self.past().filter(|_| reason != Reason::Deleted);
+                More::after(self.more.as_ref(), origin.note, Some(self.began()), past)
+            }
+            false => {
+                let past = self.past_after(reason, (changed, origin.note));
+                More::after(self.more.as_ref(), origin.note, None, past.as_ref())
+            }
+        };
+        let (revision, body) = (self.revision + 1, OnceBox::new());
+        Ok(Term { number, revision, roster, changed, more, body })
+    }
+
+    /// Whether nothing of what not every election has is another after a change under the same leader.
+    fn tells_as_much(&self, reason: Reason, note: &str) -> bool {
+        let before = self.more.as_ref().filter(|more| more.began.is_some() && *more.note == *note);
+        before.is_some() && reason != Reason::Deleted
+    }
+
+    /// The reigns that are over once this change has ended the present one, if there is one.
+    fn past_after(&self, reason: Reason, ended: (Stamp, &str)) -> Option<Arc<Past>> {
+        match self.roster.head() {
             _ if reason == Reason::Deleted => None,
-            Some((leader, session)) if !goes_on => {
-                let (term, ended) = (self.number, (changed, origin.note));
+            Some((leader, holder)) => {
+                let (term, session) = (self.number, holder.session);
                 let over = Over { term, leader, session, began: self.began(), ended };
                 Some(Arc::new(Past::after(self.past().map(|past| &**past), over)))
             }
-            _ => self.past().cloned(),
-        };
-        let more = More::after(self.more.as_ref(), origin.note, began, past);
-        let (revision, body) = (self.revision + 1, OnceBox::new());
-        Ok(Term { number, revision, roster, changed, more, body })
+            None => self.past().cloned(),
+        }
+    }
+
+    /// Whether the same candidate of the same session leads now and in a later state, or nobody does.
+    pub(crate) fn is_led_as(&self, later: &Term) -> bool {
+        self.number == later.number && self.is_vacant() == later.is_vacant()
     }
 
     /// After the restoring of a backup: everybody has left, and no number is given that may have been given
@@ -282,10 +303,6 @@ impl Term {
         }
         Ok(last + 1)
     }
-}
-
-fn leads(roster: &Roster) -> Option<(&str, SessionId)> {
-    roster.head().map(|(name, holder)| (name, holder.session))
 }
 
 impl fmt::Display for Term {

@@ -1,58 +1,21 @@
 //! The handle of one election.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::watch::Follower;
 use super::{Engine, Leadership, Observer, Session, Watch};
-use crate::election::{Conflict, Metadata, Term};
+use crate::election::{Conflict, Term};
 use crate::error::Error;
-use crate::id::checked_name;
+use crate::id::check_name;
 use crate::limits::Limits;
 use crate::shard::{
-    self, Cell, Command, Intent, Outcome, Reply, ReplyTo, Sink, Tags, Ticket, Waiter, Work,
+    self, Answer, Caller, Cell, Command, Intent, Outcome, Own, Reply, ReplyTo, Sink, Ticket, Work,
 };
 
-/// One operation, as a service asks for it.
-#[derive(Clone)]
-pub(crate) enum Act<'a> {
-    /// The latest tags that are not empty count: `in_force` says which those are when the outcome comes.
-    Create {
-        tags: Tags,
-        in_force: Arc<OnceLock<Tags>>,
-    },
-    Enter {
-        candidate: &'a str,
-        session: &'a Session,
-        conflict: Conflict,
-        metadata: Option<Arc<Metadata>>,
-        /// Nothing is done if it would only wait.
-        only_if_leads: bool,
-    },
-    Withdraw {
-        candidate: &'a str,
-        /// Nobody's, where the caller has no session.
-        session: Option<&'a Session>,
-    },
-    Anoint {
-        candidate: &'a str,
-    },
-    Promote {
-        candidate: &'a str,
-    },
-    Demote {
-        candidate: &'a str,
-    },
-    Evict {
-        candidate: &'a str,
-    },
-    Leave {
-        session: &'a Session,
-    },
-    Delete,
-}
+/// One operation, as a service asks for it. A withdrawal without a session is nobody's.
+pub(crate) type Act<'a> = shard::Act<&'a str, &'a Session>;
 
 impl<'a> Act<'a> {
     pub(crate) fn enter(candidate: &'a str, session: &'a Session, conflict: Conflict) -> Self {
@@ -76,8 +39,8 @@ impl Election {
         Self { engine, cell: Some(cell) }
     }
 
-    pub(super) fn checked<'a>(name: &'a [u8], limits: &Limits) -> Result<&'a str, Error> {
-        checked_name("election name", name, limits.name_bytes)
+    pub(super) fn check_name(name: &str, limits: &Limits) -> Result<(), Error> {
+        check_name("election name", name, limits.name_bytes)
     }
 
     /// The election's name.
@@ -222,8 +185,13 @@ impl Election {
 
     /// As [`act`](Self::act), on a condition or with a reason.
     pub(super) fn act_with(&self, act: Act<'_>, intent: Intent<'_>) -> Outcome {
-        let (act, intent) = (self.check(act)?, intent.checked()?);
-        Waiter::wait(&*self.engine.inner.rules.log, |to| self.hand_over(act, intent, to))
+        let act = self.check(act)?;
+        let intent = intent.check()?.then_some(&intent);
+        let (cell, shard) = (self.cell(), self.cell().shard());
+        Caller::wait(&*self.engine.inner.rules.log, shard, |caller| {
+            let answer = Answer::Caller(caller);
+            self.engine.inner.shards[shard].change(Own { cell, act: &act, intent, answer });
+        })
     }
 
     /// Hands one operation over; its outcome goes to the sink, exactly once.
@@ -239,9 +207,13 @@ impl Election {
         sink: &Arc<dyn Sink>,
         ticket: Ticket,
     ) {
-        match self.check(act).and_then(|act| Ok((act, intent.checked()?))) {
-            Ok((act, intent)) => {
-                self.hand_over(act, intent, ReplyTo::Sink(sink.clone(), ticket));
+        let checked = self.check(act).and_then(|act| Ok((act, intent.check()?)));
+        match checked {
+            Ok((act, says)) => {
+                let (cell, shard) = (self.cell(), self.cell().shard());
+                let reply = &mut Reply::new(ReplyTo::Sink(sink.clone(), ticket), shard);
+                let (intent, answer) = (says.then_some(&intent), Answer::Reply(reply));
+                self.engine.inner.shards[shard].change(Own { cell, act: &act, intent, answer });
             }
             Err(error) => sink.reply(ticket, Err(error)),
         }
@@ -252,45 +224,20 @@ impl Election {
         Follower::new(self.clone(), sink, ticket)
     }
 
-    fn hand_over(&self, act: shard::Act<'_>, intent: Option<Box<Intent<'_>>>, to: ReplyTo) {
-        self.command(Work::Change { cell: self.cell().clone(), act, intent }, to);
-    }
-
-    pub(super) fn command(&self, work: Work<'_>, to: ReplyTo) {
+    pub(super) fn command(&self, work: Work, to: ReplyTo) {
         let shard = self.cell().shard();
         let reply = Reply::new(to, shard);
         self.engine.inner.shards[shard].submit(Command { work, reply });
     }
 
     /// Checks what can be checked before the shard sees it.
-    fn check<'a>(&self, act: Act<'a>) -> Result<shard::Act<'a>, Error> {
+    #[inline]
+    fn check<'a>(&self, act: Act<'a>) -> Result<shard::OwnAct<'a>, Error> {
         let max = self.engine.limits().name_bytes;
-        let name = |candidate: &'a str| {
-            checked_name("candidate", candidate.as_bytes(), max).map(Cow::Borrowed)
-        };
-        let member = |session: &Session| session.visit(&self.engine, self.cell().shard());
-        Ok(match act {
-            Act::Create { tags, in_force } => shard::Act::Create { tags, in_force },
-            Act::Enter { candidate, session, conflict, metadata, only_if_leads } => {
-                shard::Act::Enter {
-                    candidate: name(candidate)?,
-                    member: member(session)?,
-                    conflict,
-                    metadata,
-                    only_if_leads,
-                }
-            }
-            Act::Withdraw { candidate, session } => {
-                let member = session.map(member).transpose()?;
-                shard::Act::Withdraw { candidate: name(candidate)?, member }
-            }
-            Act::Anoint { candidate } => shard::Act::Anoint { candidate: name(candidate)? },
-            Act::Promote { candidate } => shard::Act::Promote { candidate: name(candidate)? },
-            Act::Demote { candidate } => shard::Act::Demote { candidate: name(candidate)? },
-            Act::Evict { candidate } => shard::Act::Evict { candidate: name(candidate)? },
-            Act::Leave { session } => shard::Act::Leave { member: member(session)? },
-            Act::Delete => shard::Act::Delete,
-        })
+        act.try_map(
+            |name| check_name("candidate", name, max).map(|()| name),
+            |session| session.visit(&self.engine, self.cell().shard()),
+        )
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -133,7 +133,7 @@ impl Engine {
     /// # Errors
     /// [`Error::InvalidName`]; [`Error::LimitReached`] at [`Limits::elections`].
     pub fn election(&self, name: &str) -> Result<Election, Error> {
-        Election::checked(name.as_bytes(), self.limits())?;
+        Election::check_name(name, self.limits())?;
         let cell = self.inner.registry.find_or_add(name, self.limits(), &self.inner.rules.unknown);
         let cell = cell.inspect_err(|error| self.inner.rules.limit_hits.refused(error))?;
         Ok(Election::new(self.clone(), cell))
@@ -141,7 +141,7 @@ impl Engine {
 
     /// The election of this name if anybody has named it before. Never creates one.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Election>, Error> {
-        Election::checked(name.as_bytes(), self.limits())?;
+        Election::check_name(name, self.limits())?;
         let cell = self.inner.registry.find(name);
         Ok(cell.map(|cell| Election::new(self.clone(), cell)))
     }
@@ -152,9 +152,15 @@ impl Engine {
     /// # Errors
     /// [`Error::InvalidName`].
     pub fn term(&self, name: &str) -> Result<Arc<Term>, Error> {
-        Election::checked(name.as_bytes(), self.limits())?;
-        let known = self.inner.registry.read(name).filter(|term| !term.is_forgotten());
-        Ok(known.unwrap_or_else(|| self.unknown().clone()))
+        // A name that is known was checked when it came.
+        match self.inner.registry.read(name) {
+            Some(term) if !term.is_forgotten() => Ok(term),
+            Some(_) => Ok(self.unknown().clone()),
+            None => {
+                Election::check_name(name, self.limits())?;
+                Ok(self.unknown().clone())
+            }
+        }
     }
 
     /// The first `most` elections whose name begins with `prefix` and comes behind `after`, in the order

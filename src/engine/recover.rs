@@ -126,11 +126,7 @@ impl Engine {
         self.restore_place(name, |cell, _| Work::Recall { cell, tags: tags.into() });
     }
 
-    fn restore_place(
-        &self,
-        name: &str,
-        work: impl FnOnce(Arc<crate::shard::Cell>, usize) -> Work<'static>,
-    ) {
+    fn restore_place(&self, name: &str, work: impl FnOnce(Arc<crate::shard::Cell>, usize) -> Work) {
         // What was once let in stays, also where the limits are narrower now.
         let limits = Limits { elections: usize::MAX, ..*self.limits() };
         let cell = self.inner.registry.find_or_add(name, &limits, self.unknown());

@@ -242,12 +242,12 @@ impl Session {
     }
 
     /// Notes that `shard` of `engine` may come to hold candidates of this session.
-    pub(super) fn visit(&self, engine: &Engine, shard: usize) -> Result<Arc<Member>, Error> {
+    pub(super) fn visit(&self, engine: &Engine, shard: usize) -> Result<&Arc<Member>, Error> {
         if !self.engine.is(engine) {
             return Err(Error::ForeignSession);
         }
         self.record.member.lease.visit(shard);
-        Ok(self.record.member.clone())
+        Ok(&self.record.member)
     }
 }
 

@@ -8,4 +8,8 @@ impl Log for MemoryLog {
     fn commit(&self, unit: &mut dyn Unit) {
         unit.release();
     }
+
+    fn is_immediate(&self) -> bool {
+        true
+    }
 }

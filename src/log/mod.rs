@@ -135,6 +135,11 @@ pub(crate) trait Log: Send + Sync {
     /// to none by anybody.
     fn commit(&self, unit: &mut dyn Unit);
 
+    /// Whether each unit is released before `commit` returns.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
     /// Called by a thread that is about to wait for what it handed over: it may do the log's work
     /// meanwhile.
     fn help(&self) {}

@@ -1,30 +1,30 @@
 //! What a shard can be asked to do.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use super::follower::Slot;
 use super::member::Member;
-use super::reply::Reply;
+use super::reply::{Answer, Reply};
 use super::snapshot::{ByPlace, Cell};
 use crate::election::{self, Conflict, Departure, Metadata, Term};
 use crate::error::{EndReason, Error};
 use crate::id::{SessionId, checked_note};
 use crate::limits::NOTE_BYTES;
 
-/// Work and the debt of its answer. It borrows its names while its own submitter runs it and owns
-/// them once it waits.
-pub(crate) struct Command<'a> {
-    pub(crate) work: Work<'a>,
+/// Work and the debt of its answer.
+pub(crate) struct Command {
+    pub(crate) work: Work,
     pub(crate) reply: Reply,
 }
 
-pub(crate) enum Work<'a> {
+pub(crate) enum Work {
     Change {
         cell: Arc<Cell>,
-        act: Act<'a>,
+        act: WaitingAct,
         /// Absent if it says nothing: commands are moved more often than they are told why.
-        intent: Option<Box<Intent<'a>>>,
+        intent: Option<Box<Intent<'static>>>,
     },
     Follow {
         cell: Arc<Cell>,
@@ -103,13 +103,12 @@ pub(crate) struct Intent<'a> {
 }
 
 impl<'a> Intent<'a> {
-    /// What a command carries of it. Its note has to be fit to be shown.
-    pub(crate) fn checked(self) -> Result<Option<Box<Self>>, Error> {
+    /// Whether it says anything. Its note has to be fit to be shown.
+    pub(crate) fn check(&self) -> Result<bool, Error> {
         if self.expected.is_none() && self.by.is_none() && self.note.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
-        checked_note("reason", self.note.as_bytes(), NOTE_BYTES)?;
-        Ok(Some(Box::new(self)))
+        checked_note("reason", self.note.as_bytes(), NOTE_BYTES).map(|_| true)
     }
 
     fn into_owned(self) -> Intent<'static> {
@@ -120,64 +119,103 @@ impl<'a> Intent<'a> {
 /// What an election was created with.
 pub(crate) type Tags = Arc<[Box<str>]>;
 
-/// One operation on one election.
-pub(crate) enum Act<'a> {
+/// One operation on one election. `N` is a candidate's name and `S` a session: borrowed while its own
+/// submitter runs it, owned while it waits.
+#[derive(Clone)]
+pub(crate) enum Act<N, S> {
+    /// The latest tags that are not empty count: `in_force` says which those are when the outcome comes.
     Create {
         tags: Tags,
         in_force: Arc<OnceLock<Tags>>,
     },
     Enter {
-        candidate: Cow<'a, str>,
-        member: Arc<Member>,
+        candidate: N,
+        session: S,
         conflict: Conflict,
         metadata: Option<Arc<Metadata>>,
         /// Nothing is done if it would only wait.
         only_if_leads: bool,
     },
     Withdraw {
-        candidate: Cow<'a, str>,
+        candidate: N,
         /// Who has no session holds no candidate, and is told so in turn with everybody.
-        member: Option<Arc<Member>>,
+        session: Option<S>,
     },
     Anoint {
-        candidate: Cow<'a, str>,
+        candidate: N,
     },
     Promote {
-        candidate: Cow<'a, str>,
+        candidate: N,
     },
     Demote {
-        candidate: Cow<'a, str>,
+        candidate: N,
     },
     Evict {
-        candidate: Cow<'a, str>,
+        candidate: N,
     },
     Leave {
-        member: Arc<Member>,
+        session: S,
     },
     Delete,
 }
 
-impl Act<'_> {
+/// As its submitter hands it over.
+pub(crate) type OwnAct<'a> = Act<&'a str, &'a Arc<Member>>;
+/// As it waits.
+pub(crate) type WaitingAct = Act<Box<str>, Arc<Member>>;
+
+impl<N, S> Act<N, S> {
+    /// The same operation with other names and sessions.
+    pub(crate) fn try_map<M, T, E>(
+        self,
+        name: impl Fn(N) -> Result<M, E>,
+        member: impl Fn(S) -> Result<T, E>,
+    ) -> Result<Act<M, T>, E> {
+        Ok(match self {
+            Act::Create { tags, in_force } => Act::Create { tags, in_force },
+            Act::Enter { candidate, session, conflict, metadata, only_if_leads } => {
+                let (candidate, session) = (name(candidate)?, member(session)?);
+                Act::Enter { candidate, session, conflict, metadata, only_if_leads }
+            }
+            Act::Withdraw { candidate, session } => {
+                let session = session.map(member).transpose()?;
+                Act::Withdraw { candidate: name(candidate)?, session }
+            }
+            Act::Anoint { candidate } => Act::Anoint { candidate: name(candidate)? },
+            Act::Promote { candidate } => Act::Promote { candidate: name(candidate)? },
+            Act::Demote { candidate } => Act::Demote { candidate: name(candidate)? },
+            Act::Evict { candidate } => Act::Evict { candidate: name(candidate)? },
+            Act::Leave { session } => Act::Leave { session: member(session)? },
+            Act::Delete => Act::Delete,
+        })
+    }
+
+    /// Whether more may have to be kept than before. What makes room is let in also where there is
+    /// none.
+    pub(super) fn grows(&self) -> bool {
+        !matches!(self, Act::Withdraw { .. } | Act::Evict { .. } | Act::Leave { .. } | Act::Delete)
+    }
+}
+
+impl OwnAct<'_> {
     /// The same for the rules, or `None` for what does not touch the list. Fails if the session has
     /// ended: it is asked here, when the act is applied, not when it was handed over.
-    pub(crate) fn rule(&self) -> Result<Option<election::Command<'_>>, Error> {
+    pub(super) fn rule(&self) -> Result<Option<election::Command<'_>>, Error> {
         use election::Command as Rule;
-        Ok(Some(match self {
+        Ok(Some(match *self {
             Act::Create { .. } => return Ok(None),
-            Act::Enter { candidate, member, conflict, metadata, only_if_leads } => {
-                member.check()?;
-                let (holder, says) = (member.holder, metadata.as_ref());
-                let (conflict, only_if_leads) = (*conflict, *only_if_leads);
+            Act::Enter { candidate, session, conflict, ref metadata, only_if_leads } => {
+                session.check()?;
+                let (holder, says) = (session.holder, metadata.as_ref());
                 Rule::Enter { candidate, holder, conflict, says, only_if_leads }
             }
-            Act::Withdraw { candidate, member } => {
-                member.as_ref().map_or(Ok(()), |member| member.check())?;
-                let session = member.as_ref().map(|member| member.holder.session);
-                Rule::Withdraw { candidate, session }
+            Act::Withdraw { candidate, session } => {
+                session.map_or(Ok(()), |member| member.check())?;
+                Rule::Withdraw { candidate, session: self.session() }
             }
-            Act::Leave { member } => {
-                member.check()?;
-                Rule::Leave { session: member.holder.session, why: Departure::Closed }
+            Act::Leave { session } => {
+                session.check()?;
+                Rule::Leave { session: session.holder.session, why: Departure::Closed }
             }
             Act::Anoint { candidate } => Rule::Anoint { candidate },
             Act::Promote { candidate } => Rule::Promote { candidate },
@@ -187,64 +225,74 @@ impl Act<'_> {
         }))
     }
 
-    /// Whether more may have to be kept than before. What makes room is let in also where there is
-    /// none.
-    pub(super) fn grows(&self) -> bool {
-        !matches!(self, Act::Withdraw { .. } | Act::Evict { .. } | Act::Leave { .. } | Act::Delete)
-    }
-
-    /// Whose operation it is, if it is a session's.
-    pub(super) fn session(&self) -> Option<SessionId> {
+    /// Who is to stand after it, if it lets somebody in.
+    pub(super) fn enters(&self) -> Option<&Arc<Member>> {
         match self {
-            Act::Enter { member, .. } | Act::Leave { member } => Some(member.holder.session),
-            Act::Withdraw { member, .. } => member.as_ref().map(|member| member.holder.session),
+            Act::Enter { session, .. } => Some(session),
             _ => None,
         }
     }
 
-    fn into_owned(self) -> Act<'static> {
-        fn own(name: Cow<'_, str>) -> Cow<'static, str> {
-            Cow::Owned(name.into_owned())
-        }
+    /// Whose operation it is, if it is a session's.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        let member = match self {
+            Act::Enter { session, .. } | Act::Leave { session } => Some(*session),
+            Act::Withdraw { session, .. } => *session,
+            _ => None,
+        };
+        member.map(|member| member.holder.session)
+    }
+
+    fn to_waiting(&self) -> WaitingAct {
+        let Ok(act) =
+            self.clone().try_map(|name| Ok::<_, Infallible>(name.into()), |it| Ok(it.clone()));
+        act
+    }
+}
+
+impl WaitingAct {
+    pub(super) fn borrowed(&self) -> OwnAct<'_> {
         match self {
-            Act::Create { tags, in_force } => Act::Create { tags, in_force },
-            Act::Enter { candidate, member, conflict, metadata, only_if_leads } => {
-                let candidate = own(candidate);
-                Act::Enter { candidate, member, conflict, metadata, only_if_leads }
+            Act::Create { tags, in_force } => {
+                Act::Create { tags: tags.clone(), in_force: in_force.clone() }
             }
-            Act::Withdraw { candidate, member } => {
-                Act::Withdraw { candidate: own(candidate), member }
+            Act::Enter { candidate, session, conflict, metadata, only_if_leads } => {
+                let (metadata, conflict) = (metadata.clone(), *conflict);
+                Act::Enter { candidate, session, conflict, metadata, only_if_leads: *only_if_leads }
             }
-            Act::Anoint { candidate } => Act::Anoint { candidate: own(candidate) },
-            Act::Promote { candidate } => Act::Promote { candidate: own(candidate) },
-            Act::Demote { candidate } => Act::Demote { candidate: own(candidate) },
-            Act::Evict { candidate } => Act::Evict { candidate: own(candidate) },
-            Act::Leave { member } => Act::Leave { member },
+            Act::Withdraw { candidate, session } => {
+                Act::Withdraw { candidate, session: session.as_ref() }
+            }
+            Act::Anoint { candidate } => Act::Anoint { candidate },
+            Act::Promote { candidate } => Act::Promote { candidate },
+            Act::Demote { candidate } => Act::Demote { candidate },
+            Act::Evict { candidate } => Act::Evict { candidate },
+            Act::Leave { session } => Act::Leave { session },
             Act::Delete => Act::Delete,
         }
     }
 }
 
-impl Command<'_> {
-    /// Fit to wait in the mailbox.
-    pub(crate) fn into_owned(self) -> Command<'static> {
-        let Command { work, reply } = self;
-        let work = match work {
-            Work::Change { cell, act, intent } => {
-                let intent = intent.map(|intent| Box::new(intent.into_owned()));
-                Work::Change { cell, act: act.into_owned(), intent }
-            }
-            Work::LetGo { cell } => Work::LetGo { cell },
-            Work::Follow { cell, slot } => Work::Follow { cell, slot },
-            Work::Unfollow { cell, slot } => Work::Unfollow { cell, slot },
-            Work::SessionEnded(session) => Work::SessionEnded(session),
-            Work::Restore { cell, restored } => Work::Restore { cell, restored },
-            Work::Recall { cell, tags } => Work::Recall { cell, tags },
-            Work::Leave { session, end, places } => Work::Leave { session, end, places },
-        };
-        Command { work, reply }
-    }
+/// A change in the hands of its own submitter: it borrows everything, for it is run most often before the
+/// submitter goes on.
+pub(crate) struct Own<'a> {
+    pub(crate) cell: &'a Arc<Cell>,
+    pub(crate) act: &'a OwnAct<'a>,
+    pub(crate) intent: Option<&'a Intent<'a>>,
+    pub(crate) answer: Answer<'a>,
+}
 
+impl Own<'_> {
+    /// Fit to wait in the mailbox.
+    pub(super) fn into_command(self) -> Command {
+        let act = self.act.to_waiting();
+        let intent = self.intent.map(|intent| Box::new(intent.clone().into_owned()));
+        let reply = self.answer.into_reply(self.cell.shard());
+        Command { work: Work::Change { cell: self.cell.clone(), act, intent }, reply }
+    }
+}
+
+impl Command {
     /// A full mailbox takes these too. Ends free what it is full of, and each follows a beginning;
     /// a follow that was lost would be a watch that never says anything, and streams have a limit
     /// of their own.

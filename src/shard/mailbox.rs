@@ -4,27 +4,30 @@
 //! queue, and the present writer runs it. No command may be left behind with nobody to run it, and
 //! that is what the role's one atomic has to guarantee:
 //!
-//! - The role is taken and given back by `swap` alone, never by a plain load or store. A submitter
-//!   that finds the role taken has *pushed first* and then written `true` over `true`. The writer's
-//!   `swap(false)` comes after that in the role's modification order, so it reads from the
-//!   submitter's swap or from a later one, acquires what the submitter released, and its next look at
-//!   the queue sees the command.
-//! - If instead the submitter's second swap comes after the writer's, it finds the role free and
-//!   becomes the writer itself.
+//! - The role is the state itself, in a slot with room for one. It is taken and given back by `swap`
+//!   alone, never by a plain load or store. A submitter that finds the slot empty has *pushed first* and
+//!   then written nothing over nothing. The writer's swap that gives the state back comes after that in
+//!   the slot's modification order, so it reads from the submitter's swap or from a later one, acquires
+//!   what the submitter released, and its next look at the queue sees the command.
+//! - If instead the submitter's second swap comes after the writer's, it finds the state and becomes the
+//!   writer itself.
 //!
-//! The state sits in a mutex because safe code wants one; the role makes it free whenever it is
-//! tried. A writer that panics poisons it, and every later command is dropped unrun: a command tells
-//! its submitter so when it is dropped (`reply.rs`).
+//! After a panic of its writer the state is never run again, and every later command is dropped unrun: a
+//! command tells its submitter so when it is dropped (`reply.rs`).
 
-use std::sync::TryLockError;
-
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, SegQueue};
+use crate::sync::{SegQueue, Slot};
 
 /// `K` is a command that can wait, `S` what the writer alone may touch.
 pub(crate) struct Mailbox<K, S> {
-    taken: AtomicBool,
-    state: Mutex<S>,
+    role: Slot<Role<S>>,
     waiting: SegQueue<K>,
+}
+
+/// Who holds it is the writer.
+struct Role<S> {
+    state: S,
+    /// Its writer did not come to the end of a turn.
+    has_failed: bool,
 }
 
 /// What a writer runs: its own command, as it was handed over, or one that waited.
@@ -33,12 +36,38 @@ pub(crate) enum Next<C, K> {
     Waited(K),
 }
 
+/// What there is to run. What waits goes first, for some of it may be this submitter's own, handed over
+/// earlier; then its own, before what others hand over meanwhile.
+pub(crate) struct Todo<'a, C, K> {
+    own: &'a mut Option<C>,
+    waiting: &'a SegQueue<K>,
+    /// How many waited before its own.
+    earlier: usize,
+}
+
+impl<C, K> Iterator for Todo<'_, C, K> {
+    type Item = Next<C, K>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if (self.earlier == 0 || self.waiting.is_empty())
+            && let Some(own) = self.own.take()
+        {
+            return Some(Next::Own(own));
+        }
+        self.earlier = self.earlier.saturating_sub(1);
+        // Looking is cheaper than trying, and is all that most turns need.
+        if self.waiting.is_empty() { None } else { self.waiting.pop().map(Next::Waited) }
+    }
+}
+
 /// The mailbox is full; the command comes back.
 pub(crate) struct Overloaded<C>(pub(crate) C);
 
 impl<K, S> Mailbox<K, S> {
     pub(crate) fn new(state: S) -> Self {
-        Self { taken: AtomicBool::new(false), state: Mutex::new(state), waiting: SegQueue::new() }
+        let role = Slot::new(Role { state, has_failed: false });
+        Self { role, waiting: SegQueue::new() }
     }
 
     /// Commands that wait for a writer; exact only while nobody submits.
@@ -56,7 +85,7 @@ impl<K, S> Mailbox<K, S> {
         bound: usize,
         command: C,
         keep: impl Fn(C) -> K,
-        mut run: impl FnMut(&mut S, &mut dyn Iterator<Item = Next<C, K>>),
+        mut run: impl FnMut(&mut S, &mut Todo<'_, C, K>),
         mut rest: impl FnMut(),
     ) -> Result<(), Overloaded<C>> {
         let mut own = None;
@@ -69,7 +98,7 @@ impl<K, S> Mailbox<K, S> {
             self.waiting.push(keep(command));
             role = self.take_role();
         }
-        while let Some(writer) = role {
+        while let Some(mut writer) = role {
             writer.work(&mut own, &mut run);
             if let Some(own) = own.take() {
                 // Many waited before it. Whoever has the role next runs it in its place.
@@ -88,57 +117,42 @@ impl<K, S> Mailbox<K, S> {
     }
 
     fn take_role(&self) -> Option<Writer<'_, K, S>> {
-        let was_taken = self.taken.swap(true, Ordering::AcqRel);
-        // Not `then_some`: a `Writer` that is made only to be dropped gives back a role it never had.
-        (!was_taken).then(|| Writer(self))
+        self.role.take().map(|role| Writer { mailbox: self, role: Some(role), is_at_work: false })
     }
 }
 
 /// The role, given back when dropped, also by a panic.
-struct Writer<'a, K, S>(&'a Mailbox<K, S>);
+struct Writer<'a, K, S> {
+    mailbox: &'a Mailbox<K, S>,
+    /// Until dropped.
+    role: Option<Box<Role<S>>>,
+    is_at_work: bool,
+}
 
 impl<K, S> Writer<'_, K, S> {
-    fn work<C>(
-        &self,
-        own: &mut Option<C>,
-        run: &mut impl FnMut(&mut S, &mut dyn Iterator<Item = Next<C, K>>),
-    ) {
-        let waiting = &self.0.waiting;
-        // What waits goes first, for some of it may be this submitter's own, handed over earlier; then
-        // its own, before what others hand over meanwhile.
-        let mut earlier = waiting.len();
-        let mut next = std::iter::from_fn(|| {
-            if let Some(own) = own.take_if(|_| earlier == 0 || waiting.is_empty()) {
-                return Some(Next::Own(own));
+    fn work<C>(&mut self, own: &mut Option<C>, run: &mut impl FnMut(&mut S, &mut Todo<'_, C, K>)) {
+        let waiting = &self.mailbox.waiting;
+        let earlier = if waiting.is_empty() { 0 } else { waiting.len() };
+        let mut todo = Todo { own, waiting, earlier };
+        match self.role.as_deref_mut() {
+            Some(Role { state, has_failed: false }) => {
+                self.is_at_work = true;
+                run(state, &mut todo);
+                self.is_at_work = false;
             }
-            earlier = earlier.saturating_sub(1);
-            // Looking is cheaper than trying, and is all that most turns need.
-            if waiting.is_empty() { None } else { waiting.pop().map(Next::Waited) }
-        });
-        match self.state() {
-            Some(mut state) => run(&mut state, &mut next),
-            None => next.for_each(drop),
-        }
-    }
-
-    /// `None` after a panic. Never waits: the role has no other holder.
-    fn state(&self) -> Option<MutexGuard<'_, S>> {
-        match self.0.state.try_lock() {
-            Ok(state) => Some(state),
-            Err(TryLockError::Poisoned(_)) => None,
-            Err(TryLockError::WouldBlock) => unreachable!("the role has one holder"),
+            _ => todo.by_ref().for_each(drop),
         }
     }
 }
 
 impl<K, S> Drop for Writer<'_, K, S> {
     fn drop(&mut self) {
-        // Poisoned by this writer, not merely dropped while its thread unwinds from something else.
-        let has_failed = std::thread::panicking() && self.state().is_none();
-        self.0.taken.swap(false, Ordering::AcqRel);
-        if has_failed {
+        let Some(mut role) = self.role.take() else { return };
+        role.has_failed |= self.is_at_work;
+        self.mailbox.role.put(role);
+        if self.is_at_work {
             // Nobody may come again to run these; dropping them tells who waits for them.
-            while self.0.waiting.pop().is_some() {}
+            while self.mailbox.waiting.pop().is_some() {}
         }
     }
 }

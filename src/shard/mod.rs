@@ -32,11 +32,11 @@ use failpoint::failpoint;
 
 #[cfg(feature = "durable")]
 pub(crate) use command::Restored;
-pub(crate) use command::{Act, Command, Intent, Tags, Work};
+pub(crate) use command::{Act, Command, Intent, Own, OwnAct, Tags, Work};
 pub(crate) use counts::Counts;
 pub(crate) use follower::{Followers, Slot};
 pub(crate) use member::Member;
-pub(crate) use reply::{Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};
+pub(crate) use reply::{Answer, Caller, Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};
 pub(crate) use snapshot::{ByName, Cell, Source};
 pub(crate) use watch::Mark;
 pub(crate) use writer::{Rules, Shard};

@@ -40,20 +40,42 @@ struct Own<T> {
     released: Option<T>,
 }
 
+/// The newest value in the writer's hands.
+pub(crate) struct Writing<'a, T, S> {
+    own: MutexGuard<'a, Own<T>>,
+    swap: &'a S,
+}
+
+impl<T: Clone, S: Swap<T>> Writing<'_, T, S> {
+    pub(crate) fn newest(&self) -> &T {
+        &self.own.newest
+    }
+
+    /// There is a newer value, to be released later.
+    pub(crate) fn advance(&mut self, value: T) {
+        self.own.newest = value;
+    }
+
+    /// There is a newer value, and anybody may see it.
+    pub(crate) fn publish(&mut self, value: T) {
+        self.own.newest = value.clone();
+        match &mut self.own.released {
+            Some(released) => *released = value,
+            None => self.swap.store(value),
+        }
+    }
+}
+
 impl<T: Clone, S: Swap<T>> Published<T, S> {
     pub(crate) fn new(value: T, swap: S, aside: u16) -> Self {
         let own = Own { newest: value.clone(), released: Some(value) };
         Self { own: Mutex::new(own), swap, is_read: AtomicBool::new(false), aside }
     }
 
-    /// For the writer: the newest value, released or not.
-    pub(crate) fn newest(&self) -> T {
-        self.own().newest.clone()
-    }
-
-    /// For the writer: there is a newer value, to be released later.
-    pub(crate) fn advance(&self, value: T) {
-        self.own().newest = value;
+    /// For the writer: the newest value, released or not, and the place of a newer one. A first reader waits
+    /// while this is held.
+    pub(crate) fn writing(&self) -> Writing<'_, T, S> {
+        Writing { own: self.own(), swap: &self.swap }
     }
 
     /// For the writer: anybody may see this value.

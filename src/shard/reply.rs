@@ -1,6 +1,6 @@
 //! Where an outcome goes: to a thread that waits, or to a sink such as a server's reactor.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::thread::{self, Thread};
 
@@ -76,6 +76,58 @@ impl Drop for Reply {
     }
 }
 
+/// Who is told what came of a change that its submitter runs itself if it can.
+pub(crate) enum Answer<'a> {
+    Caller(&'a Caller),
+    /// It is taken from there.
+    Reply(&'a mut Reply),
+}
+
+impl Answer<'_> {
+    /// What pays it from anywhere.
+    pub(super) fn into_reply(self, shard: usize) -> Reply {
+        match self {
+            Answer::Caller(caller) => Reply::new(ReplyTo::Caller(caller.wait_elsewhere()), shard),
+            Answer::Reply(reply) => std::mem::replace(reply, Reply::new(ReplyTo::Nobody, shard)),
+        }
+    }
+
+    /// Tells it now.
+    pub(super) fn send(self, outcome: Outcome) {
+        match self {
+            Answer::Caller(caller) => caller.here.set(Some(outcome)),
+            Answer::Reply(reply) => reply.pay(outcome),
+        }
+    }
+}
+
+/// A thread's frame that hands over a change and stays until it has the outcome. Most often this thread
+/// itself comes to it: then nothing is allocated for the answer, and nothing atomic is touched.
+#[derive(Default)]
+pub(crate) struct Caller {
+    here: Cell<Option<Outcome>>,
+    /// Where the outcome comes if another thread may come to it.
+    elsewhere: OnceCell<Arc<Waiter>>,
+}
+
+impl Caller {
+    /// Runs `submit`, which hands this caller over, and waits for the outcome, helping the log meanwhile.
+    pub(crate) fn wait(log: &dyn Log, shard: usize, submit: impl FnOnce(&Caller)) -> Outcome {
+        let caller = Caller::default();
+        log::handing_over(|| submit(&caller));
+        match (caller.here.take(), caller.elsewhere.into_inner()) {
+            (Some(outcome), _) => outcome,
+            (None, Some(waiter)) => waiter.outcome(log),
+            // Dropped unrun.
+            (None, None) => Err(Error::ShardStopped { shard }),
+        }
+    }
+
+    fn wait_elsewhere(&self) -> Arc<Waiter> {
+        self.elsewhere.get_or_init(Waiter::of_this_thread).clone()
+    }
+}
+
 /// One thread that waits for one outcome at a time.
 pub(crate) struct Waiter {
     outcome: ArrayQueue<Outcome>,
@@ -83,12 +135,8 @@ pub(crate) struct Waiter {
 }
 
 thread_local! {
-    /// Reused from call to call, so that an uncontended change allocates nothing for its reply.
+    /// Reused from call to call, so that waiting allocates nothing.
     static SPARE: Cell<Option<Arc<Waiter>>> = const { Cell::new(None) };
-    /// The address of the waiter whose command this thread is submitting.
-    static SUBMITTING: Cell<usize> = const { Cell::new(0) };
-    /// What came for that one on this very thread, which is the usual case: nothing atomic.
-    static HERE: Cell<Option<Outcome>> = const { Cell::new(None) };
 }
 
 impl Waiter {
@@ -100,61 +148,33 @@ impl Waiter {
         })
     }
 
-    /// Runs `submit` with this thread's reply address and waits for the outcome, helping the log
-    /// meanwhile. Spins a little first: a turn takes less time than going to sleep.
+    /// Runs `submit` with this thread's reply address and waits for the outcome, helping the log meanwhile.
     pub(crate) fn wait(log: &dyn Log, submit: impl FnOnce(ReplyTo)) -> Outcome {
         let waiter = Self::of_this_thread();
-        let outcome = waiter.submitting(submit).unwrap_or_else(|| {
-            log.help();
-            waiter.elsewhere()
-        });
-        SPARE.set(Some(waiter));
-        outcome
+        log::handing_over(|| submit(ReplyTo::Caller(waiter.clone())));
+        waiter.outcome(log)
     }
 
-    /// The outcome, if this thread itself came to it.
-    fn submitting(self: &Arc<Self>, submit: impl FnOnce(ReplyTo)) -> Option<Outcome> {
-        // A waker that runs meanwhile may submit something of its own.
-        let _before = Before(SUBMITTING.replace(self.address()), HERE.take());
-        log::handing_over(|| submit(ReplyTo::Caller(self.clone())));
-        HERE.take()
-    }
-
-    fn elsewhere(&self) -> Outcome {
+    /// Spins a little first: a turn takes less time than going to sleep.
+    fn outcome(self: Arc<Self>, log: &dyn Log) -> Outcome {
+        log.help();
         let backoff = Backoff::new();
-        loop {
+        let outcome = loop {
             if let Some(outcome) = self.outcome.pop() {
-                return outcome;
+                break outcome;
             }
             if backoff.is_completed() {
                 thread::park();
             } else {
                 backoff.snooze();
             }
-        }
+        };
+        SPARE.set(Some(self));
+        outcome
     }
 
     fn deliver(&self, outcome: Outcome) {
-        if SUBMITTING.get() == self.address() {
-            HERE.set(Some(outcome));
-            return;
-        }
         let _only_one_is_ever_due = self.outcome.push(outcome);
         self.thread.unpark();
-    }
-
-    /// Tells it from all others that live.
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-}
-
-/// What this thread was submitting before, put back also where it unwinds.
-struct Before(usize, Option<Outcome>);
-
-impl Drop for Before {
-    fn drop(&mut self) {
-        SUBMITTING.set(self.0);
-        HERE.set(self.1.take());
     }
 }

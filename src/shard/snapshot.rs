@@ -14,7 +14,7 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use smol_str::SmolStr;
 
 use super::handover::Handover;
-use super::published::{Published, Swap};
+use super::published::{Published, Swap, Writing};
 use crate::election::Term;
 
 /// The place of one election. Handles, observers and watches hold it, so they follow the name: it
@@ -30,6 +30,9 @@ pub(crate) struct Cell {
 
 // Every election is one; at a million of them each byte here is a megabyte.
 const _: () = assert!(size_of::<Cell>() <= 72);
+
+/// An election's newest state in the hands of its shard's writer.
+pub(crate) type WritingTerm<'a> = Writing<'a, Arc<Term>, ArcSwap<Term>>;
 
 impl Swap<Arc<Term>> for ArcSwap<Term> {
     fn store(&self, term: Arc<Term>) {
@@ -54,14 +57,9 @@ impl Cell {
         usize::from(self.term.aside)
     }
 
-    /// For the shard's writer: the newest state, published or not.
-    pub(crate) fn newest(&self) -> Arc<Term> {
-        self.term.newest()
-    }
-
-    /// For the shard's writer: there is a newer state.
-    pub(crate) fn advance(&self, term: Arc<Term>) {
-        self.term.advance(term);
+    /// For the shard's writer: the newest state, published or not, and the place of a newer one.
+    pub(crate) fn writing(&self) -> WritingTerm<'_> {
+        self.term.writing()
     }
 
     /// The published term, without touching its reference count.

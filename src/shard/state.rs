@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
 
-use super::command::{Act, Command, Intent, Restored, SessionEnd, Tags, Work};
+use super::command::{Act, Command, Intent, Own, OwnAct, Restored, SessionEnd, Tags, Work};
 use super::counts::Counts;
 use super::follower::Followers;
 use super::handover::Handover;
 use super::member::Member;
-use super::reply::{Outcome, Reply};
-use super::snapshot::{ByPlace, Cell};
+use super::reply::{Answer, Outcome, Reply};
+use super::snapshot::{ByPlace, Cell, WritingTerm};
 use super::turn::{self, Turn};
 use super::writer::Rules;
 use crate::election::{self, Command as Rule, Departed, Departure, Origin, Term};
@@ -95,15 +95,24 @@ impl State {
         log.commit(&mut self.turn);
     }
 
+    /// Applies what its own submitter runs here.
+    pub(super) fn own(&mut self, own: Own<'_>, rules: &Rules) -> Option<Command> {
+        let Own { cell, act, intent, answer } = own;
+        let outcome = self.change(cell, act, intent, rules);
+        match answer {
+            // It looks when the turn is over, and where that waits for nothing, all has been released.
+            Answer::Caller(_) if rules.log.is_immediate() => answer.send(outcome),
+            _ => self.turn.answer(answer.into_reply(self.shard), outcome),
+        }
+        None
+    }
+
     /// Applies one command. What it gives back has to be run again, later.
-    pub(super) fn step(&mut self, command: Command<'_>, rules: &Rules) -> Option<Command<'static>> {
+    pub(super) fn step(&mut self, command: Command, rules: &Rules) -> Option<Command> {
         let Command { work, reply } = command;
         match work {
             Work::Change { cell, act, intent } => {
-                let outcome = self.change(&cell, act, intent.as_deref(), rules);
-                if let Err(error) = &outcome {
-                    rules.limit_hits.refused(error);
-                }
+                let outcome = self.change(&cell, &act.borrowed(), intent.as_deref(), rules);
                 self.turn.answer(reply, outcome);
                 None
             }
@@ -155,18 +164,31 @@ impl State {
     fn keep_again(&mut self, cell: &Arc<Cell>, rules: &Rules) {
         if rules.log.is_durable() {
             let formers = self.formers(cell, rules);
-            self.turn.publish(cell, cell.newest(), formers);
+            let newest = cell.writing().newest().clone();
+            self.turn.publish(cell, newest, formers);
         }
     }
 
     fn change(
         &mut self,
         cell: &Arc<Cell>,
-        act: Act<'_>,
+        act: &OwnAct<'_>,
         intent: Option<&Intent<'_>>,
         rules: &Rules,
     ) -> Outcome {
-        let now = cell.newest();
+        let outcome = self.try_change(cell, act, intent, rules);
+        outcome.inspect_err(|error| rules.limit_hits.refused(error))
+    }
+
+    fn try_change(
+        &mut self,
+        cell: &Arc<Cell>,
+        act: &OwnAct<'_>,
+        intent: Option<&Intent<'_>>,
+        rules: &Rules,
+    ) -> Outcome {
+        let mut writing = cell.writing();
+        let now = writing.newest();
         // As it reads: a name that was deleted has no term, whoever still holds its place.
         let present = if now.is_forgotten() { 0 } else { now.number() };
         let expected = intent.and_then(|intent| intent.expected);
@@ -183,10 +205,9 @@ impl State {
                 let by = act.session().or(intent.and_then(|intent| intent.by));
                 let note = intent.map_or("", |intent| &intent.note);
                 let origin = Origin { at: self.at(rules), by, note };
-                if let Some(next) = self.apply(cell, &now, &rule, &origin, rules)? {
-                    if let Act::Enter { member, .. } = &act
-                        && !now.holds(member.holder.session)
-                    {
+                let stood = act.enters().is_none_or(|member| now.holds(member.holder.session));
+                if let Some(next) = self.apply(cell, &mut writing, &rule, &origin, rules)? {
+                    if let Some(member) = act.enters().filter(|_| !stood) {
                         self.stands(member, cell);
                     }
                     return Ok(next);
@@ -194,15 +215,15 @@ impl State {
             }
             None => self.create(cell, act),
         }
-        let forgotten = now.is_forgotten();
-        Ok(if forgotten { rules.unknown.clone() } else { now })
+        let now = writing.newest();
+        Ok(if now.is_forgotten() { rules.unknown.clone() } else { now.clone() })
     }
 
     /// Takes an election as it was kept; then those leave who did not outlive the process before.
     fn restore(&mut self, cell: &Arc<Cell>, restored: Restored, rules: &Rules) {
         let Restored { term, members, gone, formers } = restored;
         self.counts.restored(&term);
-        cell.advance(term.clone());
+        cell.writing().advance(term.clone());
         cell.publish(term);
         members.iter().for_each(|member| self.stands(member, cell));
         if !formers.is_empty() {
@@ -215,18 +236,18 @@ impl State {
         for session in gone {
             let rule = Rule::Leave { session, why: Departure::Disconnected };
             // Leaving is never refused.
-            let _left = self.apply(cell, &cell.newest(), &rule, &origin, rules);
+            let _left = self.apply(cell, &mut cell.writing(), &rule, &origin, rules);
         }
     }
 
-    fn create(&mut self, cell: &Arc<Cell>, act: Act<'_>) {
+    fn create(&mut self, cell: &Arc<Cell>, act: &OwnAct<'_>) {
         let Act::Create { tags, in_force } = act else { return };
         let entry = self.created.entry(ByPlace(cell.clone()));
         let is_known = matches!(entry, Entry::Occupied(_));
         let known = entry.or_default();
-        let is_new = !is_known || (!tags.is_empty() && **known != *tags);
+        let is_new = !is_known || (!tags.is_empty() && **known != **tags);
         if !tags.is_empty() {
-            *known = tags;
+            *known = tags.clone();
         }
         if is_new {
             self.turn.create(cell, Some(known.clone()));
@@ -239,13 +260,14 @@ impl State {
     fn apply(
         &mut self,
         cell: &Arc<Cell>,
-        now: &Term,
+        writing: &mut WritingTerm<'_>,
         rule: &Rule<'_>,
         origin: &Origin<'_>,
         rules: &Rules,
     ) -> Result<Option<Arc<Term>>, Error> {
         #[cfg(feature = "failpoints")]
         super::failpoint(rule);
+        let now = writing.newest();
         let effect = election::apply(now, rule, origin, &rules.bounds())?;
         let Some(effect) = effect else { return Ok(None) };
         let next = effect.term;
@@ -265,7 +287,7 @@ impl State {
             Departed::One(session) => self.left(session, cell),
             Departed::All => now.sessions().for_each(|session| self.left(session, cell)),
         }
-        self.publish(cell, next.clone(), rules);
+        self.publish(cell, writing, next.clone(), rules);
         Ok(Some(next))
     }
 
@@ -289,9 +311,11 @@ impl State {
     /// Makes the next leader wait for one who lost the lead without having asked for that, and may
     /// not know yet. Called before the books forget where that one stood.
     fn hand_over(&mut self, cell: &Arc<Cell>, now: &Term, next: &Term, rules: &Rules) {
+        if now.is_led_as(next) {
+            return;
+        }
         let Some(holder) = now.leading_holder() else { return };
-        let still_leads = now.leader() == next.leader() && next.leading_holder() == Some(holder);
-        if still_leads || !matches!(holder.kind, SessionKind::Exclusive | SessionKind::Fast) {
+        if !matches!(holder.kind, SessionKind::Exclusive | SessionKind::Fast) {
             return;
         }
         let standing = self.standing.get(&holder.session).map(|stands| &stands.member);
@@ -319,14 +343,25 @@ impl State {
         handover.map_or_else(Vec::new, |handover| handover.kept(rules.clock.now()))
     }
 
-    fn publish(&mut self, cell: &Arc<Cell>, term: Arc<Term>, rules: &Rules) {
-        cell.advance(term.clone());
+    fn publish(
+        &mut self,
+        cell: &Arc<Cell>,
+        writing: &mut WritingTerm<'_>,
+        term: Arc<Term>,
+        rules: &Rules,
+    ) {
+        let followers = match self.followers.is_empty() {
+            true => None,
+            false => self.followers.get(&ByPlace(cell.clone())),
+        };
+        if followers.is_none() && rules.log.is_immediate() && self.turn.is_free() {
+            // Nothing has to happen before, and nobody has to be told after.
+            return writing.publish(term);
+        }
+        writing.advance(term.clone());
         let formers = self.formers(cell, rules);
         let first = self.turn.publish(cell, term, formers);
-        if first
-            && !self.followers.is_empty()
-            && let Some(followers) = self.followers.get(&ByPlace(cell.clone()))
-        {
+        if let Some(followers) = followers.filter(|_| first) {
             self.turn.wake(followers.iter());
         }
     }
@@ -339,16 +374,15 @@ impl State {
         mut places: Vec<ByPlace>,
         reply: Reply,
         rules: &Rules,
-    ) -> Option<Command<'static>> {
+    ) -> Option<Command> {
         let rule = Rule::Leave { session, why: end.why };
         // Who was not asked may still act, as after any forced change.
         self.removed = (end.why == Departure::SessionRemoved).then(|| end.member.clone());
         let at = self.at(rules);
         for place in places.drain(places.len().saturating_sub(LEAVE_STEP)..) {
-            let now = place.0.newest();
             // Leaving is never refused.
             let origin = Origin { at, by: end.by, note: &end.note };
-            let _left = self.apply(&place.0, &now, &rule, &origin, rules);
+            let _left = self.apply(&place.0, &mut place.0.writing(), &rule, &origin, rules);
         }
         self.removed = None;
         let is_done = places.is_empty();

@@ -90,6 +90,11 @@ impl Turn {
         self.publish.len() >= FULL
     }
 
+    /// True if it has nothing that must be seen before what comes next.
+    pub(crate) fn is_free(&self) -> bool {
+        self.publish.is_empty() && self.handovers.is_empty() && self.lost.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.publish.is_empty()
             && self.created.is_empty()

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crossbeam::atomic::AtomicCell;
 use crossbeam::utils::CachePadded;
 
-use super::command::Command;
+use super::command::{Command, Own};
 use super::counts::Counts;
-use super::mailbox::{Mailbox, Next, Overloaded};
+use super::mailbox::{Mailbox, Next, Overloaded, Todo};
 use super::state::State;
 use super::turn;
 use crate::bell;
@@ -43,7 +43,7 @@ impl Rules {
 
 pub(crate) struct Shard {
     index: usize,
-    mailbox: Mailbox<Command<'static>, State>,
+    mailbox: Mailbox<Command, State>,
     rules: Arc<Rules>,
     counts: Arc<CachePadded<Counts>>,
 }
@@ -56,32 +56,51 @@ impl Shard {
     }
 
     /// Has the command run: by this thread if nobody else is at it. Its reply always comes.
-    pub(crate) fn submit(&self, command: Command<'_>) {
-        let bound = match command.is_owed() {
-            true => usize::MAX,
-            false => self.rules.limits.mailbox.saturating_sub(self.rules.log.backlog(self.index)),
-        };
-        if bound == 0 {
-            return self.refuse(command);
-        }
-        let submitted = self.mailbox.submit(
-            bound,
-            command,
-            Command::into_owned,
-            |state, next| bell::as_writer(|| self.run(state, next)),
-            bell::ring,
-        );
-        if let Err(Overloaded(command)) = submitted {
-            self.refuse(command);
+    pub(crate) fn submit(&self, command: Command) {
+        let bound = if command.is_owed() { usize::MAX } else { self.room() };
+        if let Err(Overloaded(command)) = self.hand_in(bound, command, |it| it, State::step) {
+            command.reply.send(Err(self.overloaded()));
         }
     }
 
-    fn refuse(&self, command: Command<'_>) {
+    /// The same for a change, which is not even moved where this thread runs it.
+    pub(crate) fn change(&self, own: Own<'_>) {
+        if let Err(Overloaded(own)) = self.hand_in(self.room(), own, Own::into_command, State::own)
+        {
+            own.answer.send(Err(self.overloaded()));
+        }
+    }
+
+    fn hand_in<C>(
+        &self,
+        bound: usize,
+        command: C,
+        keep: impl Fn(C) -> Command,
+        step: impl Fn(&mut State, C, &Rules) -> Option<Command>,
+    ) -> Result<(), Overloaded<C>> {
+        if bound == 0 {
+            return Err(Overloaded(command));
+        }
+        self.mailbox.submit(
+            bound,
+            command,
+            keep,
+            |state, todo| bell::as_writer(|| self.run(state, todo, &step)),
+            bell::ring,
+        )
+    }
+
+    /// How many changes may wait.
+    fn room(&self) -> usize {
+        self.rules.limits.mailbox.saturating_sub(self.rules.log.backlog(self.index))
+    }
+
+    fn overloaded(&self) -> Error {
         let max = self.rules.limits.mailbox as u64;
         let advice = "the shard has too much to do; try again a little later";
         let error = Error::LimitReached { limit: "mailbox", max, advice };
         self.rules.limit_hits.refused(&error);
-        command.reply.send(Err(error));
+        error
     }
 
     /// What its writer has counted.
@@ -95,23 +114,24 @@ impl Shard {
     }
 
     /// One turn.
-    fn run<'a>(
+    fn run<C>(
         &self,
         state: &mut State,
-        next: &mut dyn Iterator<Item = Next<Command<'a>, Command<'static>>>,
+        todo: &mut Todo<'_, C, Command>,
+        step: &impl Fn(&mut State, C, &Rules) -> Option<Command>,
     ) {
         let mut turn = Abandon { state, is_done: false };
         let state = &mut *turn.state;
         state.begin();
         let mut commands = 0;
         while commands < turn::FULL && !state.is_full() {
-            let command = match next.next() {
-                Some(Next::Own(command)) => command,
-                Some(Next::Waited(command)) => command,
+            let rest = match todo.next() {
+                Some(Next::Own(command)) => step(state, command, &self.rules),
+                Some(Next::Waited(command)) => state.step(command, &self.rules),
                 None => break,
             };
             commands += 1;
-            if let Some(rest) = state.step(command, &self.rules) {
+            if let Some(rest) = rest {
                 self.mailbox.put_back(rest);
             }
         }
