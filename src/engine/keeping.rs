@@ -58,7 +58,7 @@ impl Unit for Note {
 
     fn refuse(&mut self, error: &Error) {
         if let Some(reply) = self.reply.take() {
-            reply.send(Err(error.clone()));
+            reply.send(Err(error.clone().into()));
         }
     }
 

@@ -14,6 +14,9 @@ use crate::log::{self, Log};
 /// What a command came to: the term after it, also when nothing was to do.
 pub(crate) type Outcome = Result<Arc<Term>, Error>;
 
+/// The same on its way, in two words: it is moved more often than it is looked at.
+pub(crate) type Told = Result<Arc<Term>, Box<Error>>;
+
 /// How a sink knows what an outcome or a change is about. It means nothing to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket {
@@ -49,7 +52,7 @@ impl Reply {
         Self { to, shard: shard as u16 }
     }
 
-    pub(crate) fn send(mut self, outcome: Outcome) {
+    pub(crate) fn send(mut self, outcome: Told) {
         self.pay(outcome);
     }
 
@@ -58,10 +61,10 @@ impl Reply {
         self.to = ReplyTo::Nobody;
     }
 
-    fn pay(&mut self, outcome: Outcome) {
+    fn pay(&mut self, outcome: Told) {
         match std::mem::replace(&mut self.to, ReplyTo::Nobody) {
             ReplyTo::Caller(waiter) => waiter.deliver(outcome),
-            ReplyTo::Sink(sink, ticket) => sink.reply(ticket, outcome),
+            ReplyTo::Sink(sink, ticket) => sink.reply(ticket, outcome.map_err(|error| *error)),
             ReplyTo::Nobody => {}
         }
     }
@@ -71,7 +74,7 @@ impl Drop for Reply {
     fn drop(&mut self) {
         let shard = usize::from(self.shard);
         if !matches!(self.to, ReplyTo::Nobody) {
-            self.pay(Err(Error::ShardStopped { shard }));
+            self.pay(Err(Error::ShardStopped { shard }.into()));
         }
     }
 }
@@ -93,7 +96,7 @@ impl Answer<'_> {
     }
 
     /// Tells it now.
-    pub(super) fn send(self, outcome: Outcome) {
+    pub(super) fn send(self, outcome: Told) {
         match self {
             Answer::Caller(caller) => caller.here.set(Some(outcome)),
             Answer::Reply(reply) => reply.pay(outcome),
@@ -105,7 +108,7 @@ impl Answer<'_> {
 /// itself comes to it: then nothing is allocated for the answer, and nothing atomic is touched.
 #[derive(Default)]
 pub(crate) struct Caller {
-    here: Cell<Option<Outcome>>,
+    here: Cell<Option<Told>>,
     /// Where the outcome comes if another thread may come to it.
     elsewhere: OnceCell<Arc<Waiter>>,
 }
@@ -115,12 +118,13 @@ impl Caller {
     pub(crate) fn wait(log: &dyn Log, shard: usize, submit: impl FnOnce(&Caller)) -> Outcome {
         let caller = Caller::default();
         log::handing_over(|| submit(&caller));
-        match (caller.here.take(), caller.elsewhere.into_inner()) {
+        let outcome = match (caller.here.take(), caller.elsewhere.into_inner()) {
             (Some(outcome), _) => outcome,
             (None, Some(waiter)) => waiter.outcome(log),
             // Dropped unrun.
-            (None, None) => Err(Error::ShardStopped { shard }),
-        }
+            (None, None) => Err(Error::ShardStopped { shard }.into()),
+        };
+        outcome.map_err(|error| *error)
     }
 
     fn wait_elsewhere(&self) -> Arc<Waiter> {
@@ -130,7 +134,7 @@ impl Caller {
 
 /// One thread that waits for one outcome at a time.
 pub(crate) struct Waiter {
-    outcome: ArrayQueue<Outcome>,
+    outcome: ArrayQueue<Told>,
     thread: Thread,
 }
 
@@ -152,11 +156,11 @@ impl Waiter {
     pub(crate) fn wait(log: &dyn Log, submit: impl FnOnce(ReplyTo)) -> Outcome {
         let waiter = Self::of_this_thread();
         log::handing_over(|| submit(ReplyTo::Caller(waiter.clone())));
-        waiter.outcome(log)
+        waiter.outcome(log).map_err(|error| *error)
     }
 
     /// Spins a little first: a turn takes less time than going to sleep.
-    fn outcome(self: Arc<Self>, log: &dyn Log) -> Outcome {
+    fn outcome(self: Arc<Self>, log: &dyn Log) -> Told {
         log.help();
         let backoff = Backoff::new();
         let outcome = loop {
@@ -173,7 +177,7 @@ impl Waiter {
         outcome
     }
 
-    fn deliver(&self, outcome: Outcome) {
+    fn deliver(&self, outcome: Told) {
         let _only_one_is_ever_due = self.outcome.push(outcome);
         self.thread.unpark();
     }

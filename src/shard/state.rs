@@ -17,7 +17,7 @@ use super::counts::Counts;
 use super::follower::Followers;
 use super::handover::Handover;
 use super::member::Member;
-use super::reply::{Answer, Outcome, Reply};
+use super::reply::{Answer, Reply, Told};
 use super::snapshot::{ByPlace, Cell, WritingTerm};
 use super::turn::{self, Turn};
 use super::writer::Rules;
@@ -175,7 +175,7 @@ impl State {
         act: &OwnAct<'_>,
         intent: Option<&Intent<'_>>,
         rules: &Rules,
-    ) -> Outcome {
+    ) -> Told {
         let outcome = self.try_change(cell, act, intent, rules);
         outcome.inspect_err(|error| rules.limit_hits.refused(error))
     }
@@ -186,14 +186,14 @@ impl State {
         act: &OwnAct<'_>,
         intent: Option<&Intent<'_>>,
         rules: &Rules,
-    ) -> Outcome {
+    ) -> Told {
         let mut writing = cell.writing();
         let now = writing.newest();
         // As it reads: a name that was deleted has no term, whoever still holds its place.
         let present = if now.is_forgotten() { 0 } else { now.number() };
         let expected = intent.and_then(|intent| intent.expected);
         if let Some(expected) = expected.filter(|&expected| expected != present) {
-            return Err(Error::TermMoved { expected, present });
+            return Err(Error::TermMoved { expected, present }.into());
         }
         rules.log.admit(act.grows())?;
         if matches!(act, Act::Delete) && self.created.remove(&ByPlace(cell.clone())).is_some() {

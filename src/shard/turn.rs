@@ -7,7 +7,7 @@ use super::command::Tags;
 use super::follower::Slot;
 use super::handover::Handover;
 use super::member::Member;
-use super::reply::{Outcome, Reply};
+use super::reply::{Reply, Told};
 use super::snapshot::Cell;
 use crate::election::Term;
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub(crate) struct Turn {
     handovers: Vec<(Arc<Cell>, Arc<Handover>)>,
     /// Terms that were taken from sessions which may not know yet.
     lost: Vec<(Arc<Cell>, Arc<Member>, u64)>,
-    replies: Vec<(Reply, Outcome)>,
+    replies: Vec<(Reply, Told)>,
     wakes: Vec<Arc<Slot>>,
 }
 
@@ -78,7 +78,7 @@ impl Turn {
         self.lost.push((cell.clone(), member, term));
     }
 
-    pub(crate) fn answer(&mut self, reply: Reply, outcome: Outcome) {
+    pub(crate) fn answer(&mut self, reply: Reply, outcome: Told) {
         self.replies.push((reply, outcome));
     }
 
@@ -142,7 +142,7 @@ impl Unit for Turn {
 
     fn refuse(&mut self, error: &Error) {
         for (reply, _) in self.replies.drain(..) {
-            reply.send(Err(error.clone()));
+            reply.send(Err(error.clone().into()));
         }
     }
 

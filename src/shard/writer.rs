@@ -59,7 +59,7 @@ impl Shard {
     pub(crate) fn submit(&self, command: Command) {
         let bound = if command.is_owed() { usize::MAX } else { self.room() };
         if let Err(Overloaded(command)) = self.hand_in(bound, command, |it| it, State::step) {
-            command.reply.send(Err(self.overloaded()));
+            command.reply.send(Err(self.overloaded().into()));
         }
     }
 
@@ -67,7 +67,7 @@ impl Shard {
     pub(crate) fn change(&self, own: Own<'_>) {
         if let Err(Overloaded(own)) = self.hand_in(self.room(), own, Own::into_command, State::own)
         {
-            own.answer.send(Err(self.overloaded()));
+            own.answer.send(Err(self.overloaded().into()));
         }
     }
 
