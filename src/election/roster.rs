@@ -55,6 +55,15 @@ impl Roster {
         Run { heads, names, said }
     }
 
+    /// Heads, and names as bytes: for a look that takes no name out.
+    fn parts(&self) -> (&[[u8; HEAD]], &[u8]) {
+        let Some((count, rest)) = self.list.as_bytes().split_first_chunk() else {
+            return (&[], &[]);
+        };
+        let (heads, names) = rest.split_at(unpacked4(*count) * HEAD);
+        (heads.as_chunks().0, names)
+    }
+
     /// What the candidates say of themselves that say anything, in order.
     pub(super) fn said(&self) -> &[Arc<Metadata>] {
         self.iter().said
@@ -73,20 +82,19 @@ impl Roster {
     }
 
     pub(super) fn is_headed_by(&self, name: &str) -> bool {
-        let all = self.iter();
-        all.each_head().next().is_some_and(|head| head.names(name, all.names.as_bytes()))
+        let (heads, names) = self.parts();
+        heads.first().is_some_and(|head| Head(head).is_called(name, Head(head).name_bytes(), names))
     }
 
     /// Whether the same candidate of the same session heads both, or nobody does.
     pub(super) fn is_headed_as(&self, other: &Roster) -> bool {
-        let (ours, others) = (self.iter(), other.iter());
-        match (ours.heads.as_bytes().first_chunk(), others.heads.as_bytes().first_chunk()) {
+        let ((heads, names), (other_heads, other_names)) = (self.parts(), other.parts());
+        match (heads.first(), other_heads.first()) {
             (Some(head), Some(other)) => {
                 let name_bytes = Head(head).name_bytes();
-                let (ours, others) = (ours.names.as_bytes(), others.names.as_bytes());
                 head[..SESSION] == other[..SESSION]
                     && name_bytes == Head(other).name_bytes()
-                    && ours[..name_bytes] == others[..name_bytes]
+                    && names[..name_bytes] == other_names[..name_bytes]
             }
             (one, two) => one.is_none() && two.is_none(),
         }
@@ -99,11 +107,11 @@ impl Roster {
 
     /// Where the candidate of this name stands, and who holds it.
     pub(super) fn find(&self, name: &str) -> Option<(Place, Holder)> {
-        let all = self.iter();
-        let (names, mut name_at) = (all.names.as_bytes(), 0);
-        for (at, head) in all.each_head().enumerate() {
+        let (heads, names) = self.parts();
+        let mut name_at = 0;
+        for (at, head) in heads.iter().map(Head).enumerate() {
             let name_bytes = head.name_bytes();
-            if head.is_of(name_bytes, name, &names[name_at..]) {
+            if head.is_called(name, name_bytes, &names[name_at..]) {
                 return Some((Place { at, name_at, name_bytes }, head.holder()));
             }
             name_at += name_bytes;
@@ -124,11 +132,11 @@ impl Roster {
     /// Whether any candidate is this session's.
     pub(super) fn holds(&self, session: SessionId) -> bool {
         let packed = packed10(session.number());
-        self.iter().each_head().any(|head| head.packed_session() == packed)
+        self.parts().0.iter().any(|head| Head(head).packed_session() == packed)
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> {
-        self.iter().each_head().map(Head::session)
+        self.parts().0.iter().map(|head| Head(head).session())
     }
 
     /// Of candidates in their order.
@@ -271,14 +279,9 @@ impl<'a> Head<'a> {
         Holder { session: self.session(), kind }
     }
 
-    /// Whether this one, whose name begins `bytes`, is called `name`.
-    fn names(self, name: &str, bytes: &[u8]) -> bool {
-        self.is_of(self.name_bytes(), name, bytes)
-    }
-
-    /// The same, with the length of its name. Lengths differ most often, then the last bytes: names of one
-    /// election tend to be one word and a number.
-    fn is_of(self, name_bytes: usize, name: &str, bytes: &[u8]) -> bool {
+    /// Whether this one, whose name has so many bytes and begins these, is called `name`. Lengths differ most
+    /// often, then the last bytes: names of one election tend to be one word and a number.
+    fn is_called(self, name: &str, name_bytes: usize, bytes: &[u8]) -> bool {
         let name = name.as_bytes();
         if name_bytes != name.len() {
             return false;
