@@ -11,6 +11,8 @@ use super::conn::Terms;
 use super::listener::Prebound;
 #[cfg(feature = "web")]
 use super::metrics::{DroppedLines, Shown};
+#[cfg(feature = "web")]
+use super::web::check_origin;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::service::{CacheRule, Latches};
@@ -202,9 +204,11 @@ impl ServerBuilder {
     /// Binds the addresses and starts the threads.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for an address that can't be bound or a socket that does not listen, or if the system refuses
-    /// a thread or a descriptor.
+    /// [`Error::InvalidSetting`] for an address that can't be bound or a socket that does not listen, for an origin
+    /// that no browser would name, or if the system refuses a thread or a descriptor.
     pub fn spawn(mut self) -> Result<Server, Error> {
+        #[cfg(feature = "web")]
+        self.settings.http_origins.iter().try_for_each(|origin| check_origin(origin))?;
         if self.listen.is_empty() && self.bound.is_empty() {
             self.listen.push(DEFAULT_ADDRESS.to_owned());
         }

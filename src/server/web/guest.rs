@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -110,6 +110,9 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
     visit.heard();
+    if request.body().is_end_stream() {
+        visit.came_whole();
+    }
     if request.version() == http::Version::HTTP_2 && grpc::is_meant(request.headers()) {
         return Ok(site.grpc(visit, request).await);
     }
@@ -158,8 +161,10 @@ where
     let mut finishing = None;
     loop {
         let now = *life.borrow_and_update();
-        // A probe is to see that the server drains.
-        if now == Life::Draining && side == Side::Main && finishing.is_none() {
+        // A probe is to see that the server drains, and no watch is to be cut off in the end.
+        if now == Life::Draining && side == Side::Admin {
+            watchdog.visit().end_watches();
+        } else if now == Life::Draining && finishing.is_none() {
             finishing = Some(End::Drained);
             watchdog.visit().drain();
             finish(connection.as_mut());

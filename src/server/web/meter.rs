@@ -1,5 +1,8 @@
 //! What comes in on one connection, and when: who is silent, slow, or only makes noise.
 
+use std::task::Context;
+
+use atomic_waker::AtomicWaker;
 use crossbeam::atomic::AtomicCell;
 
 use crate::clock::{Clock, Moment};
@@ -24,6 +27,18 @@ pub(super) struct Meter {
     begun: AtomicCell<u64>,
     /// When the first byte behind that came in.
     owed_since: AtomicCell<Moment>,
+    answer: AtomicCell<Owed>,
+    /// Whoever reads, to be told that the answer has left.
+    reader: AtomicWaker,
+}
+
+/// How far the answer to a request that came whole is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    Answer,
+    /// No more than the next flush brings out.
+    Flush,
 }
 
 impl Meter {
@@ -37,6 +52,8 @@ impl Meter {
             heard: AtomicCell::new(now.load()),
             begun: AtomicCell::new(0),
             owed_since: now,
+            answer: AtomicCell::new(Owed::Nothing),
+            reader: AtomicWaker::new(),
             clock,
         }
     }
@@ -71,6 +88,35 @@ impl Meter {
     /// A request was answered: whatever came in belonged to it.
     pub(super) fn answered(&self) {
         self.begun.store(self.read.load());
+    }
+
+    /// A request came whole, and its answer is owed also to a peer that says nothing more.
+    pub(super) fn owe_answer(&self) {
+        self.answer.store(Owed::Answer);
+    }
+
+    /// The answer was handed over, to be flushed.
+    pub(super) fn handed_over(&self) {
+        let _other = self.answer.compare_exchange(Owed::Answer, Owed::Flush);
+    }
+
+    /// Everything that was handed over has left.
+    pub(super) fn flushed(&self) {
+        if self.answer.compare_exchange(Owed::Flush, Owed::Nothing).is_ok() {
+            self.reader.wake();
+        }
+    }
+
+    /// The answer has no end: it goes on only for a peer that stays.
+    pub(super) fn owe_while_here(&self) {
+        self.answer.store(Owed::Nothing);
+        self.reader.wake();
+    }
+
+    /// True while the peer's last word is to be kept back; `cx` is woken when that is over.
+    pub(super) fn owes_answer(&self, cx: &Context<'_>) -> bool {
+        self.reader.register(cx.waker());
+        self.answer.load() != Owed::Nothing
     }
 
     /// So many bytes were part of a request's message.

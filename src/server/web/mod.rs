@@ -32,6 +32,7 @@ use tokio::task::JoinSet;
 use tonic::service::Routes;
 
 use self::http::Ground;
+pub(super) use self::http::check_origin;
 use self::outgoing::Outgoing;
 use self::visit::Visit;
 use super::conn::End;
@@ -112,10 +113,7 @@ impl Web {
             .build()?;
         let (life, listens) = watch::channel(Life::Serving);
         let (stock, reporter) = health::services();
-        let router = |side| {
-            let (shared, life) = (shared.clone(), listens.clone());
-            http::router(Ground { shared, life, side })
-        };
+        let router = |side| http::router(Ground::new(shared.clone(), listens.clone(), side));
         let site = Arc::new(Site {
             routers: Routers { main: router(Side::Main), admin: router(Side::Admin) },
             shared: shared.clone(),

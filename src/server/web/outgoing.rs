@@ -50,6 +50,7 @@ impl Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         self.set_owed(0);
+        self.visit.meter.handed_over();
     }
 }
 

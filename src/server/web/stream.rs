@@ -85,9 +85,14 @@ impl AsyncRead for Stream {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.used == self.received.len() {
-            let before = into.filled().len();
+            let (before, room) = (into.filled().len(), into.remaining());
             ready!(self.socket.reader().poll_read(cx, into))?;
-            self.meter.read(into.filled().len() - before);
+            let read = into.filled().len() - before;
+            // Some close their side as soon as they have asked; hyper would drop their answer.
+            if read == 0 && room > 0 && self.meter.owes_answer(cx) {
+                return Poll::Pending;
+            }
+            self.meter.read(read);
             return Poll::Ready(Ok(()));
         }
         let rest = &self.received[self.used..];
@@ -125,7 +130,9 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.writer().poll_flush(cx)
+        ready!(self.socket.writer().poll_flush(cx))?;
+        self.meter.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

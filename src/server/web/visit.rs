@@ -161,6 +161,13 @@ impl Visit {
         self.meter.request();
     }
 
+    /// The last request's message is all there. In HTTP/1 nothing else has to come before its answer.
+    pub(super) fn came_whole(&self) {
+        if self.transport == Transport::Http {
+            self.meter.owe_answer();
+        }
+    }
+
     /// Takes a place for a call; before its message is read, since that may be long in coming. There are a
     /// few beyond the limit, for calls that are answered at once, or that end others.
     pub(super) fn place(self: &Arc<Self>) -> Result<Place, Error> {
@@ -256,6 +263,11 @@ impl Visit {
         let live = locked(&self.live);
         self.draining.store(true);
         live.iter().for_each(|(_, inbox)| inbox.drain());
+    }
+
+    /// Watches end; whatever else is asked is answered as before.
+    pub(super) fn end_watches(&self) {
+        locked(&self.live).iter().for_each(|(_, inbox)| inbox.drain());
     }
 
     /// When the last request came, or the connection.

@@ -20,6 +20,7 @@ use super::problem::Problem;
 use super::read::{ELECTIONS, OfElection, query};
 use super::{Ground, json};
 use crate::error::Error;
+use crate::server::Life;
 use crate::server::book::OK;
 use crate::server::web::reply::Reply;
 use crate::server::web::visit::{Account, Begun, Place, Visit};
@@ -39,6 +40,9 @@ pub(super) async fn watch(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let OfElection { election } = query(&uri)?;
+    if *ground.life.borrow() != Life::Serving {
+        return Err(Error::Draining.into());
+    }
     let payload = ObserveRequest { election, leader_only: false }.encode();
     let call = Call { service: ELECTIONS, method: "Observe", payload: &payload, session: None };
     let account = visit.account(ELECTIONS, "Observe");
@@ -46,12 +50,14 @@ pub(super) async fn watch(
     let Begun::Owed(reply) = visit.begin(&place, call)? else {
         return Err(Error::Draining.into());
     };
+    visit.meter.owe_while_here();
     let events = Events {
         incarnation: ground.shared.engine.incarnation().into(),
         had: headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
         opening: Some(RETRY),
         beat: Box::pin(sleep(BEAT)),
         reply,
+        is_over: false,
         account,
         _place: place,
     };
@@ -60,6 +66,7 @@ pub(super) async fn watch(
 
 struct Events {
     reply: Reply,
+    is_over: bool,
     incarnation: Box<str>,
     /// The id that the watcher had last, until another state comes.
     had: Option<String>,
@@ -73,10 +80,22 @@ impl Events {
     /// The event of a state; `None` if the watcher has it.
     fn event(&mut self, message: &[u8]) -> Option<String> {
         let state = ElectionState::decode(message).ok()?;
-        let id = format!("{}-{}", self.incarnation, state.revision);
+        let id = id(&self.incarnation, &state);
         let is_known = self.had.take().is_some_and(|had| had == id);
         (!is_known).then(|| format!("id: {id}\ndata: {}\n\n", json::state(&state)))
     }
+}
+
+/// A revision alone would not do: a deleted election that is entered again counts from 1, and only its terms
+/// go on. And who was told that the leader has to wait is to be told when it no longer has.
+fn id(incarnation: &str, state: &ElectionState) -> String {
+    let waits = if state.valid_after_micros > 0 { "-waits" } else { "" };
+    format!("{incarnation}-{}-{}{waits}", state.term, state.revision)
+}
+
+/// Why nothing more comes. A browser comes back in any case; others would not know whether to.
+fn farewell(error: Error) -> String {
+    format!("event: end\ndata: {}\n\n", Problem::from(error).body())
 }
 
 impl http_body::Body for Events {
@@ -91,6 +110,9 @@ impl http_body::Body for Events {
         if let Some(opening) = self.opening.take() {
             return said(opening.to_owned());
         }
+        if self.is_over {
+            return Poll::Ready(None);
+        }
         loop {
             match self.reply.poll(cx) {
                 Poll::Ready(Some(Ok(message))) => {
@@ -99,10 +121,10 @@ impl http_body::Body for Events {
                         return said(event);
                     }
                 }
-                // The end, for whatever reason: the browser comes back.
                 Poll::Ready(Some(Err(error))) => {
                     self.account.close(error.code().number());
-                    return Poll::Ready(None);
+                    self.is_over = true;
+                    return said(farewell(error));
                 }
                 Poll::Ready(None) => {
                     self.account.close(OK);

@@ -4,16 +4,18 @@
 //! what it thinks the server is called (`Host`). A name that leads here only since a moment ago, as in DNS
 //! rebinding, is not one that the server was told of; an address is.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, header};
 
 use super::Ground;
 use super::problem::Problem;
+use crate::error::Error;
 
 pub(super) async fn check(
     State(ground): State<Arc<Ground>>,
@@ -27,17 +29,22 @@ pub(super) async fn check(
         )
         .into_response();
     }
-    let host = request.uri().host().map(str::to_owned);
-    match allow(request.headers(), host.as_deref(), &settings.http_origins) {
+    let authority = request.uri().authority().map(|it| it.as_str());
+    match allow(request.headers(), authority, &settings.http_origins) {
         Ok(()) => next.run(request).await,
         Err(why) => Problem::forbidden(why).into_response(),
     }
 }
 
-/// `authority`: what HTTP/2 has in place of the Host header. `origins`: those that are trusted beside the
-/// server's own.
+/// `authority`: what HTTP/2 has in place of the Host header, and HTTP/1 may have before the path. `origins`:
+/// those that are trusted beside the server's own.
 fn allow(headers: &HeaderMap, authority: Option<&str>, origins: &[String]) -> Result<(), String> {
-    let host = one(headers, header::HOST)?.or(authority);
+    let host = match (one(headers, header::HOST)?, authority) {
+        (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
+            return Err(format!("the request is for {authority:?}, and its Host is {host:?}"));
+        }
+        (host, authority) => host.or(authority),
+    };
     let Some(host) = host else {
         return Err("the request says no Host; changes need one".to_owned());
     };
@@ -62,6 +69,19 @@ fn allow(headers: &HeaderMap, authority: Option<&str>, origins: &[String]) -> Re
     }
 }
 
+pub(super) const AMBIGUOUS: &str =
+    "Host and Transfer-Encoding may stand in a request once, and the latter may only be chunked";
+
+/// True for what others may take for another host, or for another end of the body. The rest of what can be
+/// read in two ways was refused before it came here.
+pub(super) fn is_ambiguous(headers: &HeaderMap) -> bool {
+    let times = |name| headers.get_all(name).iter().count();
+    let coding = headers.get(header::TRANSFER_ENCODING);
+    times(header::HOST) > 1
+        || times(header::TRANSFER_ENCODING) > 1
+        || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
 /// A header that stands there once at most, and is text.
 fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, String> {
     let mut all = headers.get_all(&name).iter();
@@ -77,11 +97,36 @@ fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, String> {
 
 /// True for an address, with or without a port, and for this machine's own name.
 fn is_address(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => name,
+        _ => host,
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    let v6 = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match v6 {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+/// Refuses what no browser would say of a page, and so would never be met.
+pub(in crate::server) fn check_origin(origin: &str) -> Result<(), Error> {
+    let fault = match origin.split_once("://") {
+        Some(("http", authority)) => fault_of(authority, ":80"),
+        Some(("https", authority)) => fault_of(authority, ":443"),
+        _ => Some("give http:// or https:// and a host"),
+    };
+    fault.map_or(Ok(()), |fault| {
+        let why = format!("{origin:?} is not what a browser calls a page's origin: {fault}");
+        Err(Error::InvalidSetting { setting: "http-origin", why })
+    })
+}
+
+fn fault_of(authority: &str, default_port: &str) -> Option<&'static str> {
+    let is_known = authority.parse::<Authority>().is_ok_and(|it| !it.as_str().contains('@'));
+    if authority.ends_with(default_port) {
+        return Some("leave its usual port out");
+    }
+    (!is_known).then_some("give a scheme, a host and perhaps a port, and nothing behind them")
 }
 
 #[cfg(test)]
@@ -114,7 +159,10 @@ mod tests {
             (&["evil.example"][..], &[][..]),
             (&["127.0.0.1.evil.example:5678"], &[]),
             (&["localhost.evil.example"], &[]),
-            (&["[::1].evil.example"], &["http://evil.example"]),
+            (&["[::1].evil.example"], &[]),
+            (&["[::1].evil.example:5678"], &[]),
+            (&["127.0.0.1:evil"], &[]),
+            (&["127.0.0.1:5678", "127.0.0.1:5678"], &[]),
             (&["127.0.0.1:5678"], &["http://evil.example"]),
             (&["127.0.0.1:5678"], &["https://127.0.0.1:5678"]),
             (&["127.0.0.1:5678"], &["http://127.0.0.1:9999"]),
@@ -124,6 +172,49 @@ mod tests {
             (&[], &[]),
         ] {
             assert!(asked(host, origin).is_err(), "{host:?} {origin:?}");
+        }
+    }
+
+    /// HTTP/2 says it before the path, with the port, which is part of an origin.
+    #[test]
+    fn what_is_said_before_the_path_counts() {
+        let asked = |authority, host: Option<&str>, origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
+                headers.extend(value.map(|value| (name, value.parse().unwrap())));
+            }
+            allow(&headers, Some(authority), &[]).is_ok()
+        };
+        let here = "127.0.0.1:5678";
+        assert!(asked(here, None, None));
+        assert!(asked(here, Some(here), Some("http://127.0.0.1:5678")));
+        assert!(!asked(here, None, Some("http://127.0.0.1")));
+        assert!(!asked(here, None, Some("http://127.0.0.1:80")));
+        assert!(!asked("evil.example", None, None));
+        assert!(!asked("evil.example", Some(here), None));
+        assert!(!asked(here, Some("evil.example"), None));
+    }
+
+    #[test]
+    fn an_origin_is_what_a_browser_would_say() {
+        for origin in ["https://ops.example", "http://10.0.0.7:8080", "http://[::1]:9", "http://a"]
+        {
+            assert_eq!(check_origin(origin), Ok(()), "{origin}");
+        }
+        for origin in [
+            "ops.example",
+            "https://",
+            "https://ops.example/",
+            "https://ops.example/page",
+            "https://ops.example:443",
+            "http://ops.example:80",
+            "https://me@ops.example",
+            "ftp://ops.example",
+            "null",
+            "*",
+        ] {
+            let error = check_origin(origin).unwrap_err().to_string();
+            assert!(error.starts_with("http-origin: ") && error.contains(origin), "{error}");
         }
     }
 }

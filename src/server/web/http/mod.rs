@@ -19,17 +19,26 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderValue, Method, header};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+pub(in crate::server) use self::guard::check_origin;
 use self::problem::Problem;
 use super::Side;
 use crate::server::{Life, Shared};
 
 /// What a request may need beside its connection.
 pub(super) struct Ground {
-    pub(super) shared: Arc<Shared>,
-    pub(super) life: watch::Receiver<Life>,
-    pub(super) side: Side,
+    shared: Arc<Shared>,
+    life: watch::Receiver<Life>,
+    side: Side,
+    /// Taken by whoever makes a page of metrics.
+    scrapes: Arc<Semaphore>,
+}
+
+impl Ground {
+    pub(super) fn new(shared: Arc<Shared>, life: watch::Receiver<Life>, side: Side) -> Self {
+        Self { shared, life, side, scrapes: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 /// The routes that are served to whoever comes in at that side. Where those who run the server have an
@@ -100,13 +109,18 @@ async fn other_method(method: Method) -> Problem {
     Problem::other_method(&method)
 }
 
-/// Nothing is kept by caches, or taken for another type than it is.
+/// Nothing is kept by caches, or taken for another type than it is. A request that whoever passed it on may
+/// have understood in another way is refused, with all that comes behind it.
 async fn plainly(State(ground): State<Arc<Ground>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let is_ambiguous = guard::is_ambiguous(request.headers());
+    let mut response = match is_ambiguous {
+        true => Problem::invalid(guard::AMBIGUOUS).into_response(),
+        false => next.run(request).await,
+    };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if *ground.life.borrow() != Life::Serving {
+    if is_ambiguous || *ground.life.borrow() != Life::Serving {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use super::Ground;
 use super::problem::Problem;
@@ -34,7 +35,16 @@ pub(super) async fn version(State(ground): State<Arc<Ground>>) -> Json<Value> {
     }))
 }
 
-pub(super) async fn metrics(State(ground): State<Arc<Ground>>) -> Response {
+/// One page at a time, and on no thread that serves others: for wide globs it walks through all elections.
+pub(super) async fn metrics(State(ground): State<Arc<Ground>>) -> Result<Response, Problem> {
+    let turn = ground.scrapes.clone().acquire_owned().await;
+    let shared = ground.shared.clone();
+    let page = spawn_blocking(move || {
+        let page = shared.metrics();
+        drop(turn);
+        page
+    });
+    let page = page.await.map_err(|_| Problem::internal("the page could not be made"))?;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], ground.shared.metrics()).into_response()
+    Ok(([(header::CONTENT_TYPE, kind)], page).into_response())
 }

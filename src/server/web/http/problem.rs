@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{Code, Error};
 
@@ -31,6 +31,10 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
     }
 
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message)
+    }
+
     pub(super) fn other_type() -> Self {
         let message = "the body has to be JSON, with Content-Type: application/json";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", message)
@@ -49,6 +53,11 @@ impl Problem {
     pub(super) fn other_method(method: &Method) -> Self {
         let message = format!("{method} is not what this path is for; GET / lists what is");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNIMPLEMENTED", message)
+    }
+
+    /// As it is told.
+    pub(super) fn body(&self) -> Value {
+        json!({"error": {"code": self.code, "message": self.message}})
     }
 
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
@@ -78,8 +87,6 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, message } = self;
-        let body = json!({"error": {"code": code, "message": message}});
-        (status, Json(body)).into_response()
+        (self.status, Json(self.body())).into_response()
     }
 }

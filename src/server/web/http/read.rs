@@ -1,5 +1,6 @@
 //! Reading: who leads, who waits, who led. Nothing is made by asking.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 
 use super::json;
 use super::problem::Problem;
+use crate::error::NameFault;
+use crate::id::checked_name;
 use crate::server::web::visit::Visit;
 use crate::service::Call;
 use crate::wire::message::Message;
@@ -103,11 +106,14 @@ pub(super) async fn is_leader(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let Candidacy { election, candidate } = query(&uri)?;
+    let max = visit.shared.engine.limits().name_bytes;
+    checked_name("candidate", candidate.as_bytes(), max)?;
     let state = describe(&visit, election).await?.state.unwrap_or_default();
     let leads = state.leader.is_some_and(|leader| leader.name == candidate);
     let status = if leads { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "election": state.election, "candidate": candidate, "leads": leads, "term": state.term,
+        "valid_after_micros": state.valid_after_micros,
     });
     Ok((status, Json(body)).into_response())
 }
@@ -136,9 +142,36 @@ async fn describe(visit: &Arc<Visit>, election: String) -> Result<DescribeRespon
 
 /// The query's parameters: those that there are, and no others.
 pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    uri.query().unwrap_or_default().split('&').try_for_each(check_parameter)?;
     let query = Query::<T>::try_from_uri(uri);
-    let Query(parameters) = query.map_err(|rejected| Problem::invalid(rejected.body_text()))?;
+    let Query(parameters) = query.map_err(|rejected| {
+        let why = rejected.source().map_or_else(|| rejected.body_text(), ToString::to_string);
+        Problem::invalid(why)
+    })?;
     Ok(parameters)
+}
+
+/// What is decoded next would put other characters in place of what is no text: another name.
+fn check_parameter(parameter: &str) -> Result<(), Problem> {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let mut pieces = value.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let digits = piece.get(..2).filter(|it| it.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let byte = byte.ok_or_else(|| {
+            Problem::invalid(format!("{name}: % without two hex digits; write % itself as %25"))
+        })?;
+        bytes.push(byte);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let fault = NameFault::NotUtf8 { at: error.valid_up_to() };
+            Err(Problem::invalid(format!("{name} {fault}")))
+        }
+    }
 }
 
 pub(super) async fn ask<Asked: Message, Told: Message>(

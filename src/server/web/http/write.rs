@@ -1,11 +1,13 @@
 //! Changing by hand, where it was switched on.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Extension, Request, State};
 use http::{HeaderMap, header};
+use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -73,7 +75,8 @@ changes! {
 }
 
 async fn change(ground: &Ground, visit: &Arc<Visit>, method: &str, request: Request) -> Answer {
-    let Change { election, candidate, expected_term, reason } = body(ground, request).await?;
+    let Change { election, candidate, expected_term, reason } =
+        body(ground, visit, request).await?;
     let request = ChangeRequest { session: 0, election, candidate, expected_term, reason };
     let reply: ChangeResponse = ask(visit, ELECTIONS, method, &request).await?;
     Ok(Json(json::state(&reply.state.unwrap_or_default())))
@@ -84,7 +87,7 @@ pub(super) async fn delete(
     Extension(visit): Extension<Arc<Visit>>,
     request: Request,
 ) -> Answer {
-    let Deletion { election, expected_term, reason } = body(&ground, request).await?;
+    let Deletion { election, expected_term, reason } = body(&ground, &visit, request).await?;
     let request = DeleteRequest { election: election.clone(), expected_term, reason };
     let _: DeleteResponse = ask(&visit, ELECTIONS, "Delete", &request).await?;
     Ok(Json(json!({"election": election, "deleted": true})))
@@ -95,22 +98,46 @@ pub(super) async fn end_session(
     Extension(visit): Extension<Arc<Visit>>,
     request: Request,
 ) -> Answer {
-    let Ending { session, reason } = body(&ground, request).await?;
-    let id = session.parse().map_err(|_| {
-        Problem::invalid(format!("session {session:?} is not a session's id: give it as listed"))
-    })?;
+    let Ending { session, reason } = body(&ground, &visit, request).await?;
+    let id: u64 = session.parse().unwrap_or_default();
+    if id.to_string() != session {
+        let why = format!("session {session:?} is not a session's id: give it as listed");
+        return Err(Problem::invalid(why));
+    }
     let _: EndResponse = ask(&visit, SESSIONS, "End", &EndRequest { session: id, reason }).await?;
     Ok(Json(json!({"session": session, "ended": true})))
 }
 
-/// The body, if it is JSON and says what is needed, and no more.
-async fn body<T: DeserializeOwned>(ground: &Ground, request: Request) -> Result<T, Problem> {
+/// The body, if it is a JSON object and says what is needed, and no more; nor does anything else.
+async fn body<T: DeserializeOwned>(
+    ground: &Ground,
+    visit: &Visit,
+    request: Request,
+) -> Result<T, Problem> {
+    if request.uri().query().is_some() {
+        return Err(Problem::invalid(
+            "a change is told in the body alone; leave out what is behind ?",
+        ));
+    }
     if !is_json(request.headers()) {
         return Err(Problem::other_type());
     }
     let whole = timeout(ground.shared.terms.frame_time, to_bytes(request.into_body(), MOST)).await;
-    let bytes = whole.map_err(|_| Problem::too_slow())?.map_err(|_| Problem::too_large(MOST))?;
+    let bytes = whole.map_err(|_| Problem::too_slow())?.map_err(|error| fault_of(&error))?;
+    visit.came_whole();
+    // A list would do for a struct, too: its fields by their places.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::invalid("the body has to be a JSON object, as GET / shows it"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| Problem::invalid(format!("the body: {error}")))
+}
+
+/// It is too long, or not framed as HTTP has it.
+fn fault_of(error: &axum::Error) -> Problem {
+    if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+        return Problem::too_large(MOST);
+    }
+    Problem::invalid(format!("the body can't be read: {error}"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,16 +1,22 @@
 //! HTTP over real sockets: what it answers, whom it refuses, and what it costs the others.
 
-#[path = "raw/mod.rs"]
+#[path = "../raw/mod.rs"]
 mod raw;
+
+mod hostile;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use raw::{Bystander, until};
+use raw::until;
 use serde_json::{Value, json};
-use tenure::{Engine, EnterOptions, Metadata, Server, ServerBuilder, Session};
+use tenure::{Engine, EngineBuilder, EnterOptions, Metadata, Server, ServerBuilder, Session};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -43,7 +49,11 @@ impl Reply {
 
 impl Site {
     fn new(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
-        let engine = Engine::builder().open().unwrap();
+        Self::of(Engine::builder(), set)
+    }
+
+    fn of(builder: EngineBuilder, set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
+        let engine = builder.open().unwrap();
         let server = set(Server::builder(engine.clone()).listen("127.0.0.1:0")).spawn().unwrap();
         let session = engine.session().unwrap();
         Self { engine, server, session }
@@ -189,6 +199,12 @@ fn what_was_wrong_is_named() {
     assert!(reply.headers["allow"].contains("GET"));
     let head = ask(site.address(), "HEAD /livez HTTP/1.1\r\nHost: x\r\n", "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
+    let head = ask(site.address(), "HEAD /v1/leader?election=a HTTP/1.1\r\nHost: x\r\n", "");
+    let get = site.get("/v1/leader?election=a");
+    assert_eq!((head.status, head.body.as_str()), (get.status, ""));
+    assert_eq!(head.headers["content-length"], get.headers["content-length"]);
+    let head = ask(site.address(), "HEAD /v1/watch?election=a HTTP/1.1\r\nHost: x\r\n", "");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
 
 #[test]
@@ -273,93 +289,6 @@ fn who_may_change_is_checked() {
     assert!(site.engine.term("jobs").unwrap().is_vacant());
 }
 
-/// Reads events until one of them says so.
-struct Events {
-    stream: TcpStream,
-    text: String,
-}
-
-impl Events {
-    fn of(address: &str, election: &str, last: Option<&str>) -> Self {
-        let mut stream = connect(address);
-        let last = last.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
-        write!(stream, "GET /v1/watch?election={election} HTTP/1.0\r\nHost: x\r\n{last}\r\n")
-            .unwrap();
-        Self { stream, text: String::new() }
-    }
-
-    /// The next event's id and data; `None` at the end.
-    fn next(&mut self) -> Option<(String, Value)> {
-        loop {
-            if let Some(at) = self.text.find("\nid: ")
-                && let Some(end) = self.text[at..].find("\n\n")
-            {
-                let event = self.text[at + 1..at + end].to_owned();
-                self.text.drain(..at + end);
-                let (id, data) = event.split_once("\ndata: ").unwrap();
-                let id = id.strip_prefix("id: ").unwrap().to_owned();
-                return Some((id, serde_json::from_str(data).unwrap()));
-            }
-            let mut piece = [0; 16 << 10];
-            let read = self.stream.read(&mut piece).ok().filter(|&read| read > 0)?;
-            self.text.push_str(&String::from_utf8_lossy(&piece[..read]));
-        }
-    }
-}
-
-#[test]
-fn a_watch_tells_each_state_and_resumes() {
-    let site = Site::new(|it| it);
-    let mut events = Events::of(site.address(), "jobs", None);
-    let (_, state) = events.next().unwrap();
-    assert_eq!((&state["term"], &state["leader"]), (&json!(0), &Value::Null));
-    site.enter("jobs", "a");
-    let (first, state) = events.next().unwrap();
-    assert_eq!((&state["term"], &state["leader"]["name"]), (&json!(1), &json!("a")));
-    // Who has that one waits for the next.
-    let mut resumed = Events::of(site.address(), "jobs", Some(&first));
-    site.enter("jobs", "b");
-    let (second, state) = resumed.next().unwrap();
-    assert_eq!(state["candidates"][0]["name"], "b");
-    assert_ne!(first, second);
-    // Who had an earlier one, or another server's, gets the present state.
-    for last in [first.as_str(), "another-2"] {
-        let mut resumed = Events::of(site.address(), "jobs", Some(last));
-        assert_eq!(resumed.next().unwrap().0, second);
-    }
-    // It ends with the server, and says so by ending.
-    assert!(site.server.drain(PATIENCE));
-    while events.next().is_some() {}
-}
-
-/// Row C6: who does not read costs little, skips to the newest, or is closed in the end.
-#[test]
-fn c6_a_slow_watcher_is_bounded() {
-    let site = Site::new(|it| it.stall_time(Duration::from_millis(500)));
-    let mut bystander = Bystander::of(&site.server);
-    for n in 0..100 {
-        site.enter("jobs", &format!("{n}{}", "x".repeat(500)));
-    }
-    let mut slow = Events::of(site.address(), "jobs", None);
-    slow.next().unwrap();
-    let election = site.engine.election("jobs").unwrap();
-    let last = format!("99{}", "x".repeat(500));
-    for _ in 0..2_000 {
-        election.promote(&last).unwrap();
-        election.demote(&last).unwrap();
-    }
-    bystander.check();
-    until("it is closed", || site.server.counters().stalled == 1);
-    let mut told = 0;
-    while slow.next().is_some() {
-        told += 1;
-    }
-    assert!(told < 1_000, "{told} of 4,000 states waited for it");
-    // And who reads has the newest.
-    let mut quick = Events::of(site.address(), "jobs", None);
-    assert_eq!(quick.next().unwrap().1["revision"], election.term().revision());
-}
-
 #[test]
 fn probes_and_metrics() {
     let site = Site::new(|it| it);
@@ -376,6 +305,33 @@ fn probes_and_metrics() {
             && line.contains("Describe")
     });
     assert!(counted.is_some_and(|line| line.ends_with(" 1")), "{counted:?}");
+}
+
+/// It walks through all elections that a glob may match, and others wait for their answers meanwhile.
+#[test]
+fn whoever_makes_a_page_of_metrics_holds_up_nobody() {
+    let (let_go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let (tell, began) = mpsc::channel();
+    let site = Site::new(|it| {
+        it.reactors(NonZeroUsize::MIN).log_lines_dropped(move || {
+            let _ = tell.send(());
+            let _ends = gate.lock().unwrap().recv();
+            7
+        })
+    });
+    thread::scope(|scope| {
+        let pages = [(); 3].map(|()| scope.spawn(|| site.get("/metrics")));
+        began.recv().unwrap();
+        // There is one thread for all of HTTP.
+        assert_eq!(site.get("/livez").status, 200);
+        assert_eq!(site.get("/v1/leader?election=jobs").status, 404);
+        assert!(began.try_recv().is_err(), "one page at a time");
+        drop(let_go);
+        for page in pages {
+            assert!(page.join().unwrap().body.contains("\ntenure_log_lines_dropped_total 7\n"));
+        }
+    });
 }
 
 #[test]
@@ -401,7 +357,7 @@ fn those_who_run_the_server_may_have_an_address_of_their_own() {
     // While it drains it is not ready, and says so there.
     let mut held = connect(site.address());
     held.write_all(b"\0\0").unwrap();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let drains = scope.spawn(|| site.server.drain(Duration::from_secs(2)));
         until("it is not ready", || get("/readyz").status == 503);
         assert_eq!(get("/livez").status, 200);
@@ -447,44 +403,4 @@ fn the_document_is_what_is_served() {
         .chain(["/".to_owned()])
         .collect();
     assert_eq!(listed, documented);
-}
-
-/// Row A3: shapes that two readers may understand in two ways, and heads without end, cost the connection
-/// that sends them.
-#[test]
-fn a3_ambiguous_requests() {
-    let site = Site::new(|it| it.frame_time(Duration::from_millis(300)));
-    let mut bystander = Bystander::of(&site.server);
-    let long = format!("GET /livez HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(40_000));
-    let many = format!("GET /livez HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200));
-    for request in [
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc",
-        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nabc",
-        "GET /livez HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n",
-        "GET /livez HTTP/1.1\r\nHost : x\r\n\r\n",
-        "GET /livez HTTP/9.9\r\nHost: x\r\n\r\n",
-        "GET  /livez HTTP/1.1\r\n\r\n",
-        long.as_str(),
-        many.as_str(),
-    ] {
-        let mut stream = connect(site.address());
-        // It may be closed before all of it is sent.
-        let _may_be_cut = stream.write_all(request.as_bytes());
-        let mut heard = Vec::new();
-        let _may_be_cut = stream.read_to_end(&mut heard);
-        let heard = String::from_utf8_lossy(&heard);
-        assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 4"), "{request:?}: {heard}");
-        assert_eq!(heard.matches("HTTP/1.1").count(), usize::from(!heard.is_empty()));
-        bystander.check();
-    }
-    // Both lengths: the chunks count, the other is dropped, and nothing behind is taken for a request.
-    let both = "POST /v1/leader HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut stream = connect(site.address());
-    stream.write_all(both.as_bytes()).unwrap();
-    let mut heard = String::new();
-    let _may_be_cut = stream.read_to_string(&mut heard);
-    assert!(heard.matches("HTTP/1.1 200").count() <= 1, "{heard}");
-    bystander.check();
-    until("all are gone", || site.server.counters().connections == 1);
 }
