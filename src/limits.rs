@@ -82,6 +82,21 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// Bytes of an election as it is told when it is full: as many candidates as may stand, each with all
+    /// that it may say.
+    pub(crate) const fn full_state(&self) -> usize {
+        let described = DESCRIBED_OVERHEAD + LABELS * LABEL_OVERHEAD;
+        let said = self.candidate_bytes.saturating_add(self.election_metadata_bytes);
+        said.saturating_add(self.candidates.saturating_mul(described)).saturating_add(HEAD_BYTES)
+    }
+
+    /// Bytes of pending output that a connection may have without being closed.
+    pub(crate) const fn least_output(&self) -> usize {
+        self.output_pause_bytes.saturating_add(self.frame_bytes)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT
@@ -141,6 +156,8 @@ const CANDIDATE_OVERHEAD: usize = 3;
 /// What it adds to a candidate with its session and metadata, and to each of its labels, at most.
 const DESCRIBED_OVERHEAD: usize = 24;
 const LABEL_OVERHEAD: usize = 8;
+/// An election's name, its numbers, and the reason for its last change.
+const HEAD_BYTES: usize = 4096;
 
 const _: () = {
     let d = Limits::DEFAULT;
@@ -148,13 +165,11 @@ const _: () = {
         d.candidate_bytes + d.candidates * CANDIDATE_OVERHEAD + 64 <= d.frame_bytes,
         "a full term fits a frame"
     );
-    let described = DESCRIBED_OVERHEAD + LABELS * LABEL_OVERHEAD;
-    let said = d.candidate_bytes + d.election_metadata_bytes + d.candidates * described;
-    assert!(said + 4096 <= d.frame_bytes, "so does one whose candidates say all they may");
+    assert!(d.full_state() <= d.frame_bytes, "so does one whose candidates say all they may");
     assert!(d.name_bytes < 1 << 14, "a name's length takes at most two bytes on the wire");
     assert!(d.output_pause_bytes < d.output_bytes, "reading pauses before the connection closes");
     assert!(
-        d.output_pause_bytes + d.frame_bytes <= d.output_bytes,
+        d.least_output() <= d.output_bytes,
         "one more frame after the pause does not close the connection"
     );
     assert!(d.frame_bytes < FRAME_CLOSE_BYTES, "an oversized frame is skipped before it is fatal");

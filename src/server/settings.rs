@@ -15,6 +15,7 @@ use super::metrics::{DroppedLines, Shown};
 use super::web::check_origin;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::service::{CacheRule, Latches};
 
 /// Where Atomix clients look.
@@ -201,14 +202,25 @@ impl ServerBuilder {
         self
     }
 
+    /// Whether the settings make sense, and the engine's bounds together; nothing is bound.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for bounds that contradict each other, and for an origin that no browser
+    /// would name.
+    pub fn check(&self) -> Result<(), Error> {
+        check_bounds(self.engine.limits())?;
+        #[cfg(feature = "web")]
+        self.settings.http_origins.iter().try_for_each(|origin| check_origin(origin))?;
+        Ok(())
+    }
+
     /// Binds the addresses and starts the threads.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for an address that can't be bound or a socket that does not listen, for an origin
-    /// that no browser would name, or if the system refuses a thread or a descriptor.
+    /// Those of [`check`](Self::check); [`Error::InvalidSetting`] for an address that can't be bound or a
+    /// socket that does not listen, or if the system refuses a thread or a descriptor.
     pub fn spawn(mut self) -> Result<Server, Error> {
-        #[cfg(feature = "web")]
-        self.settings.http_origins.iter().try_for_each(|origin| check_origin(origin))?;
+        self.check()?;
         if self.listen.is_empty() && self.bound.is_empty() {
             self.listen.push(DEFAULT_ADDRESS.to_owned());
         }
@@ -246,4 +258,30 @@ impl ServerBuilder {
             ("stall-time", time(self.stall_time)),
         ])
     }
+}
+
+/// What one bound lets in has to fit the others, or a peer meets them where it can do nothing about them.
+fn check_bounds(limits: &Limits) -> Result<(), Error> {
+    let wrong = |setting, why| Err(Error::InvalidSetting { setting, why });
+    let (full, frame) = (limits.full_state(), limits.frame_bytes);
+    if full > frame {
+        return wrong(
+            "frame_bytes",
+            format!(
+                "a full election is told in up to {full} bytes, and a frame holds {frame}; raise it, or \
+                 lower candidates, candidate_bytes or election_metadata_bytes"
+            ),
+        );
+    }
+    let (least, output) = (limits.least_output(), limits.output_bytes);
+    if least > output {
+        return wrong(
+            "output_bytes",
+            format!(
+                "{output} closes a connection for one frame after the pause; give {least} or more, which \
+                 is output_pause_bytes and frame_bytes together"
+            ),
+        );
+    }
+    Ok(())
 }

@@ -93,6 +93,14 @@ fn a_configuration_that_makes_no_sense_is_refused_before_anything_starts() {
         ("listen = '0.0.0.0:0'", 1, "0.0.0.0:0 can be reached from other machines"),
         ("admin-listen = '0.0.0.0:0'", 1, "0.0.0.0:0 can be reached from other machines"),
         ("pause-output-bytes = 10\nmax-output-bytes = 9", 1, "give less than output_bytes"),
+        ("max-output-bytes = 5242879", 1, "output_bytes: 5242879 closes a connection"),
+        (
+            "max-candidates = 20000",
+            1,
+            "frame_bytes: a full election is told in up to 5141248 bytes",
+        ),
+        ("max-frame-bytes = 3621247", 1, "a frame holds 3621247; raise it"),
+        ("http-origin = ['ops.example']", 1, "http-origin: \"ops.example\" is not what a browser"),
         ("shards = 65", 1, "shards"),
     ] {
         let file = File::of(text);
@@ -118,6 +126,14 @@ fn what_is_printed_is_read_back() {
     };
     assert_eq!(settings(&again), settings(&printed));
     assert!(printed.contains("listen = [\"unix:///run/a.sock\", \"[::1]:0\"]"), "{printed}");
+}
+
+/// To the byte.
+#[test]
+fn bounds_that_fit_each_other_are_taken() {
+    let file = File::of("max-frame-bytes = 3621248\nmax-output-bytes = 4669824");
+    let said = run(&mut file.serve("--check-config")).succeeded();
+    assert!(said.ends_with(": the configuration is sound\n"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `tenure serve`: its flags, and what it says.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -46,6 +47,28 @@ fn serve_says_what_keeps_it_from_starting() {
     let done = run(command.args(["--log-level", "tenure=loud"]));
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.err.contains("--log-level \"tenure=loud\" is not a filter"), "{done:?}");
+}
+
+/// A script that started it on free ports finds each; whoever took an admin address for another would fail.
+#[test]
+fn the_ports_file_names_each_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = folder.path().join("ports");
+    let mut command = tenure(words("serve --memory --listen 127.0.0.1:0 --listen 127.0.0.1:0"));
+    let admin = format!("unix://{}", folder.path().join("admin.sock").display());
+    command.args(["--admin-listen", "127.0.0.1:0", "--admin-listen", &admin]);
+    let server = Running::start(command.arg("--ports-file").arg(&ports));
+    let line = server.out.find("listens on");
+    let written = fs::read_to_string(&ports).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    let [one, other, tcp, unix] = lines[..] else { panic!("{written:?}") };
+    assert!(line.ends_with(&format!(" listens on {one}, {other}")), "{line}");
+    assert_eq!(unix, format!("admin {admin}"));
+    let mut probe = TcpStream::connect(tcp.strip_prefix("admin ").unwrap()).unwrap();
+    probe.write_all(b"GET /livez HTTP/1.0\r\n\r\n").unwrap();
+    let mut told = String::new();
+    probe.read_to_string(&mut told).unwrap();
+    assert!(told.ends_with("{\"live\":true}"), "{told}");
 }
 
 /// A person may think that something is kept.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tenure::Failover;
@@ -26,8 +26,12 @@ impl Events {
     }
 
     /// The next event's id and data; `None` at the end.
+    #[track_caller]
     fn next(&mut self) -> Option<(String, Value)> {
+        let began = Instant::now();
         loop {
+            // Comments go on for ever.
+            assert!(began.elapsed() < PATIENCE, "no event came: {:?}", self.text);
             if let Some(at) = self.text.find("\nid: ")
                 && let Some(end) = self.text[at..].find("\n\n")
             {

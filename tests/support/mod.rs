@@ -236,8 +236,9 @@ impl Server {
         let Some(line) = line.filter(|line| line.contains(" listens on ")) else {
             panic!("it did not start: {:?}\n{}", process.wait(), process.err.rest());
         };
-        let addresses: Vec<String> =
-            fs::read_to_string(ports).expect("a ports file").lines().map(str::to_owned).collect();
+        let ports = fs::read_to_string(ports).expect("a ports file");
+        let own = ports.lines().filter(|line| !line.starts_with("admin "));
+        let addresses: Vec<String> = own.map(str::to_owned).collect();
         assert!(line.ends_with(&format!(" listens on {}", addresses.join(", "))), "{line}");
         Self { process, addresses, _folder: folder }
     }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tenure::client::Address;
-use tenure::{Engine, EngineBuilder, Server};
+use tenure::{Engine, EngineBuilder, Server, ServerBuilder};
 
 use crate::args::Serve;
 use crate::config::Config;
@@ -49,9 +49,12 @@ fn say(config: &Config, handed: &Listeners) -> Result<()> {
 fn check(config: &Config, handed: &Listeners) -> Result<()> {
     log::filter(&config.serve.log_level, &config.log_level_is_called())?;
     refuse_to_expose(&config.serve, handed)?;
-    // In memory: whether the bounds fit each other, without touching what is kept.
-    shaped(&config.serve).open()?;
-    Ok(())
+    check_bounds(config)
+}
+
+/// Whether the bounds fit each other. In memory, without touching what is kept.
+fn check_bounds(config: &Config) -> Result<()> {
+    Ok(builder(config, shaped(&config.serve).open()?).check()?)
 }
 
 fn serve(config: Config, handed: Listeners) -> Result<()> {
@@ -60,6 +63,7 @@ fn serve(config: Config, handed: Listeners) -> Result<()> {
     let log = Log::start(filter, serve.log_format)?;
     stop_on_panic();
     refuse_to_expose(serve, &handed)?;
+    check_bounds(&config)?;
     // Registered before anything listens, so that an early signal drains too.
     let mut signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).context("can't listen for signals")?;
@@ -92,8 +96,10 @@ fn serve(config: Config, handed: Listeners) -> Result<()> {
 fn tell_where(serve: &Serve, server: &Server) -> Result<()> {
     let addresses = server.addresses();
     if let Some(file) = &serve.ports_file {
-        write_whole(file, &(addresses.join("\n") + "\n"))
-            .with_context(|| format!("can't write {}", file.display()))?;
+        let admin = server.admin_addresses().iter().map(|address| format!("admin {address}"));
+        let lines: String =
+            addresses.iter().cloned().chain(admin).map(|line| line + "\n").collect();
+        write_whole(file, &lines).with_context(|| format!("can't write {}", file.display()))?;
     }
     // Whoever started it may not care to read that.
     let line = format!("tenure {} listens on {}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
@@ -178,7 +184,7 @@ fn end_soon(exit: Exit) {
     }
 }
 
-fn start(config: &Config, handed: Listeners, engine: Engine) -> Result<Server> {
+fn builder(config: &Config, engine: Engine) -> ServerBuilder {
     let serve = &config.serve;
     let mut server = Server::builder(engine)
         .busy_poll(serve.busy_poll)
@@ -206,12 +212,16 @@ fn start(config: &Config, handed: Listeners, engine: Engine) -> Result<Server> {
     for address in &serve.web.admin_listen {
         server = server.admin_listen(address.to_string());
     }
+    server
+}
+
+fn start(config: &Config, handed: Listeners, engine: Engine) -> Result<Server> {
+    let server = builder(config, engine);
     if !handed.is_empty() {
         return Ok(handed.serve(server).spawn()?);
     }
-    for address in &serve.listen {
-        server = server.listen(address.to_string());
-    }
+    let listen = config.serve.listen.iter();
+    let server = listen.fold(server, |server, address| server.listen(address.to_string()));
     Ok(server.spawn()?)
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Serve {
     /// port.
     #[arg(long, default_value = "127.0.0.1:5678", value_name = "ADDRESS")]
     pub(crate) listen: Vec<Address>,
-    /// Write the bound addresses to this file, one a line.
+    /// Write the bound addresses to this file, one a line; those of --admin-listen last, as `admin ADDRESS`.
     #[arg(long, value_name = "FILE")]
     pub(crate) ports_file: Option<PathBuf>,
     /// Listen beyond loopback although nothing is encrypted.
