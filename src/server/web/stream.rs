@@ -18,6 +18,8 @@ pub(super) struct Stream {
     /// What was received before, from here on.
     received: Vec<u8>,
     used: usize,
+    /// The peer has said its last.
+    is_over: bool,
     stall_time: Duration,
     /// Runs while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -41,7 +43,18 @@ impl Stream {
             Socket::Tcp(stream, _) => Either::Tcp(TcpStream::from_std(stream)?),
             Socket::Unix(stream) => Either::Unix(UnixStream::from_std(stream)?),
         };
-        Ok(Self { socket, received, used: 0, stall_time, stalled: None, meter })
+        Ok(Self { socket, received, used: 0, is_over: false, stall_time, stalled: None, meter })
+    }
+
+    /// True while the peer's last word is kept back: some close their side as soon as they have asked, and
+    /// hyper would drop their answer.
+    fn is_early(&mut self, cx: &Context<'_>) -> bool {
+        if !std::mem::replace(&mut self.is_over, true) {
+            // What was read just before has not been looked at.
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        self.meter.owes_answer(cx)
     }
 
     /// Watches over a write that did not go through.
@@ -88,8 +101,7 @@ impl AsyncRead for Stream {
             let (before, room) = (into.filled().len(), into.remaining());
             ready!(self.socket.reader().poll_read(cx, into))?;
             let read = into.filled().len() - before;
-            // Some close their side as soon as they have asked; hyper would drop their answer.
-            if read == 0 && room > 0 && self.meter.owes_answer(cx) {
+            if read == 0 && room > 0 && self.is_early(cx) {
                 return Poll::Pending;
             }
             self.meter.read(read);
