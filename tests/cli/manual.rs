@@ -22,10 +22,10 @@ fn is_there(program: &str) -> bool {
 fn every_shell_has_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = printed(&format!("completions {shell}"));
-        for known in ["serve", "watch", "check-config", "end-session"] {
+        for known in ["serve", "watch", "check-config", "end-session", "bench", "allow-errors"] {
             assert!(script.contains(known), "{shell}: {known}");
         }
-        for hidden in ["guard", "demo-candidate"] {
+        for hidden in ["guard", "demo-candidate", "bench-candidate"] {
             assert!(!script.contains(hidden), "{shell}: {hidden}");
         }
     }
@@ -56,6 +56,7 @@ fn bash_completes() {
     };
     assert_eq!(complete("tenure ser"), "serve");
     assert_eq!(complete("tenure serve --data-"), "--data-dir");
+    assert_eq!(complete("tenure bench hand"), "handover");
     assert_eq!(complete("tenure serve --log-format j"), "json");
 }
 
@@ -78,6 +79,23 @@ fn every_command_has_its_page() {
         assert_eq!(done.code, Some(1), "{done:?}");
         assert!(done.err.contains("`tenure --help` lists them"), "{done:?}");
     }
+}
+
+/// Also those of what is below a command.
+#[test]
+fn every_page_that_a_page_names_can_be_printed() {
+    let mut pages = vec![String::new()];
+    let mut printed_pages = 0;
+    while let Some(page) = pages.pop() {
+        let text = printed(&format!("man {page}")).replace("\\-", "-");
+        let title = format!(".TH tenure{}{page} 1 ", if page.is_empty() { "" } else { "-" });
+        assert!(text.contains(&title), "{title}: {text}");
+        printed_pages += 1;
+        let named = text.lines().filter_map(|line| line.strip_prefix("tenure-"));
+        pages.extend(named.filter_map(|line| line.strip_suffix("(1)")).map(str::to_owned));
+    }
+    assert!(printed_pages > 30, "{printed_pages}");
+    assert!(printed("man bench-term").contains("\\-\\-rate"));
 }
 
 /// A formatter has nothing to say against them.

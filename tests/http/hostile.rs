@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::raw::{Bystander, until};
-use crate::{Site, ask, connect};
+use crate::{PATIENCE, Site, ask, connect};
 
 /// All that is said on a connection of its own, whose other side is closed before, unless it is `Both`.
 fn told(site: &Site, request: &str, closed: Shutdown) -> String {
@@ -17,8 +17,12 @@ fn told(site: &Site, request: &str, closed: Shutdown) -> String {
     if closed == Shutdown::Write {
         stream.shutdown(closed).unwrap();
     }
-    let mut heard = Vec::new();
-    let _may_be_cut = stream.read_to_end(&mut heard);
+    let (began, mut heard, mut piece) = (Instant::now(), Vec::new(), [0; 4 << 10]);
+    // It may be cut off. A watch may go on for ever.
+    while let Ok(read @ 1..) = stream.read(&mut piece) {
+        heard.extend_from_slice(&piece[..read]);
+        assert!(began.elapsed() < PATIENCE, "it goes on and on");
+    }
     String::from_utf8_lossy(&heard).into_owned()
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use raw::until;
+use raw::{Bystander, until};
 use serde_json::{Value, json};
 use tenure::{Engine, EngineBuilder, EnterOptions, Metadata, Server, ServerBuilder, Session};
 
@@ -305,6 +305,44 @@ fn probes_and_metrics() {
             && line.contains("Describe")
     });
     assert!(counted.is_some_and(|line| line.ends_with(" 1")), "{counted:?}");
+}
+
+/// Each once, by what it said first, and none that said nothing; those of the admin address are not among them.
+#[test]
+fn connections_are_counted_by_what_they_speak() {
+    let site = Site::new(|it| it.admin_listen("127.0.0.1:0"));
+    let admin = site.server.admin_addresses()[0].clone();
+    assert_eq!(ask(&admin, "GET /livez HTTP/1.1\r\nHost: x\r\n", "").status, 200);
+    let said = |bytes: &[u8]| {
+        let mut stream = connect(site.address());
+        stream.write_all(bytes).unwrap();
+        stream
+    };
+    let _nothing = said(b"");
+    let mut bystander = Bystander::of(&site.server);
+    bystander.check();
+    let _http2 = said(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let mut pieces = said(b"GE");
+    for piece in
+        ["T /livez HTTP/1.1\r\nHost: x\r\n", "\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"]
+    {
+        pieces.write_all(piece.as_bytes()).unwrap();
+    }
+    site.get("/livez");
+    let _tls = said(b"\x16\x03\x01");
+    let (_ssh, _lines) = (said(b"SSH-2.0-x\r\n"), said(b"hello\n"));
+    let counts = [("ttrpc", 1), ("grpc", 1), ("http", 2), ("tls", 1), ("unknown", 2)];
+    let lines = counts.map(|(protocol, count)| {
+        format!("tenure_connections_opened_total{{protocol=\"{protocol}\"}} {count}\n")
+    });
+    until("each is counted", || {
+        let metrics = site.server.metrics();
+        lines.iter().all(|line| metrics.contains(line))
+    });
+    // Who said nothing, the bystander, and two of HTTP.
+    until("the others have ended", || site.server.metrics().contains("\ntenure_connections 4\n"));
+    drop(pieces);
+    until("it is counted out", || site.server.metrics().contains("\ntenure_connections 3\n"));
 }
 
 /// It walks through all elections that a glob may match, and others wait for their answers meanwhile.

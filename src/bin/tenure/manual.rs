@@ -53,10 +53,19 @@ fn command_of(name: Option<&str>) -> Result<clap::Command> {
     // Built, so that a subcommand knows whose it is.
     all.build();
     let Some(name) = name else { return Ok(all) };
-    match all.find_subcommand(name) {
-        Some(one) if !one.is_hide_set() => Ok(one.clone()),
-        _ => bail!("there is no command {name:?}: `tenure --help` lists them"),
+    match shown(&all, name) {
+        Some(one) => Ok(one.clone()),
+        None => bail!("there is no command {name:?}: `tenure --help` lists them"),
     }
+}
+
+/// By its name, or as pages name what is below it: `bench-term`.
+fn shown<'c>(of: &'c clap::Command, name: &str) -> Option<&'c clap::Command> {
+    let below = |it: &'c clap::Command| {
+        let rest = name.strip_prefix(it.get_name())?;
+        if rest.is_empty() { Some(it) } else { shown(it, rest.strip_prefix('-')?) }
+    };
+    of.get_subcommands().filter(|it| !it.is_hide_set()).find_map(below)
 }
 
 /// Whoever reads it may have seen enough.
