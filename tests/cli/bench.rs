@@ -136,7 +136,9 @@ fn a_server_of_its_own() {
 #[test]
 fn words_for_people_name_all_that_matters() {
     let server = Server::start("");
-    let said = server.run("bench term -n 100 -c 2 -P 3").succeeded();
+    let done = server.run("bench term -n 100 -c 2 -P 3");
+    assert_eq!(done.err, "", "no bar where nobody looks");
+    let said = done.succeeded();
     for what in [
         "term: 2 connections x 3 in flight, closed loop",
         "100 reads in ",

@@ -116,7 +116,8 @@ pub(crate) struct Load {
     #[arg(short = 'P', long, value_name = "N")]
     in_flight: Option<NonZeroUsize>,
     /// Requests a second in all, whether or not the answers keep up: an open loop. Times count from when
-    /// a request was due, not from when it could be sent. [default: the next one follows the answer]
+    /// a request was due, not from when it could be sent. With --duration as many are asked as are due in
+    /// that time, however long they take. [default: the next one follows the answer]
     #[arg(long, value_name = "N")]
     pub(crate) rate: Option<NonZeroU32>,
     /// Threads that ask. [default: half the cores, at most one a connection]
