@@ -1,12 +1,18 @@
 use super::peer::{Peer, led_by, seen};
 use super::*;
 
-#[test]
-fn a_watch_shows_the_newest_and_nothing_older() {
+/// One that is connected, and watches on that stream.
+fn watching() -> (Peer, Arc<States>, u32) {
     let mut peer = Peer::new();
     let states = peer.watch();
     peer.greet();
     let (watch, _) = peer.asked("Observe");
+    (peer, states, watch)
+}
+
+#[test]
+fn a_watch_shows_the_newest_and_nothing_older() {
+    let (mut peer, states, watch) = watching();
     peer.show(watch, &led_by(7, 1, 1));
     assert_eq!(seen(&states), Some((1, 1)));
     peer.show(watch, &led_by(7, 1, 3));
@@ -18,10 +24,7 @@ fn a_watch_shows_the_newest_and_nothing_older() {
 
 #[test]
 fn a_watch_goes_on_over_a_reconnect() {
-    let mut peer = Peer::new();
-    let states = peer.watch();
-    peer.greet();
-    let (watch, _) = peer.asked("Observe");
+    let (mut peer, states, watch) = watching();
     peer.show(watch, &led_by(7, 1, 1));
     assert_eq!(seen(&states), Some((1, 1)));
     peer.cut();
@@ -37,10 +40,7 @@ fn a_watch_goes_on_over_a_reconnect() {
 /// An election that was deleted counts its revisions anew; what is shown never goes back.
 #[test]
 fn a_forgotten_election_is_shown_as_a_change() {
-    let mut peer = Peer::new();
-    let states = peer.watch();
-    peer.greet();
-    let (watch, _) = peer.asked("Observe");
+    let (mut peer, states, watch) = watching();
     peer.show(watch, &led_by(7, 5, 9));
     assert_eq!(seen(&states), Some((5, 9)));
     peer.cut();
@@ -56,10 +56,7 @@ fn a_forgotten_election_is_shown_as_a_change() {
 /// What another server says can't be held against what was seen before.
 #[test]
 fn another_server_is_shown_as_it_is() {
-    let mut peer = Peer::new();
-    let states = peer.watch();
-    peer.greet();
-    let (watch, _) = peer.asked("Observe");
+    let (mut peer, states, watch) = watching();
     peer.show(watch, &led_by(7, 5, 9));
     assert_eq!(seen(&states), Some((5, 9)));
     peer.cut();
@@ -74,10 +71,7 @@ fn another_server_is_shown_as_it_is() {
 /// How long the leader still waits is part of what is shown: its end is a change of its own.
 #[test]
 fn the_end_of_a_wait_is_shown() {
-    let mut peer = Peer::new();
-    let states = peer.watch();
-    peer.greet();
-    let (watch, _) = peer.asked("Observe");
+    let (mut peer, states, watch) = watching();
     let mut state = led_by(8, 2, 4);
     state.valid_after_micros = 1_000;
     peer.show(watch, &state);
@@ -91,10 +85,7 @@ fn the_end_of_a_wait_is_shown() {
 
 #[test]
 fn a_refusal_for_good_ends_a_watch_and_another_does_not() {
-    let mut peer = Peer::new();
-    let states = peer.watch();
-    peer.greet();
-    let (watch, _) = peer.asked("Observe");
+    let (mut peer, states, watch) = watching();
     peer.refuse(watch, Code::Unavailable, "not now");
     assert!(states.take().is_none());
     peer.pass(99);
