@@ -45,11 +45,17 @@ impl Roster {
 
     /// Bytes of all names together.
     pub(super) fn name_bytes(&self) -> usize {
-        self.iter().names.len()
+        self.parts().1.len()
+    }
+
+    /// Bytes of the whole list.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.list.len()
     }
 
     pub(super) fn iter(&self) -> Run<'_> {
-        let said = self.said.as_ref().map_or(&[][..], |said| &said.0);
+        let said = self.said();
         let rest = self.list.get(COUNT..).unwrap_or_default();
         let (heads, names) = rest.split_at(self.len() * HEAD);
         Run { heads, names, said }
@@ -65,8 +71,9 @@ impl Roster {
     }
 
     /// What the candidates say of themselves that say anything, in order.
+    #[inline]
     pub(super) fn said(&self) -> &[Arc<Metadata>] {
-        self.iter().said
+        self.said.as_ref().map_or(&[][..], |said| &said.0)
     }
 
     /// What the candidate at `at` says of itself, if anything.

@@ -165,8 +165,9 @@ impl Term {
     }
 
     /// Whether keeping it alive for a while costs next to nothing.
+    #[inline]
     pub(crate) fn is_light(&self) -> bool {
-        self.roster.name_bytes() <= 1024 && self.roster.said().len() <= 1
+        self.roster.bytes() <= 1536 && self.roster.said().len() <= 1
     }
 
     /// Whether any candidate is this session's.
