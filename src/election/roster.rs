@@ -61,6 +61,12 @@ impl Roster {
         Run { heads, names, said }
     }
 
+    /// The names alone, in order.
+    pub(super) fn names(&self) -> Names<'_> {
+        let names = self.iter().names;
+        Names { heads: self.parts().0.iter(), names }
+    }
+
     /// Heads, and names as bytes: for a look that takes no name out.
     fn parts(&self) -> (&[[u8; HEAD]], &[u8]) {
         let Some((count, rest)) = self.list.as_bytes().split_first_chunk() else {
@@ -207,6 +213,31 @@ impl Roster {
         Run { heads: &stay.heads, names: &stay.names, said: &stay.said }.to_roster()
     }
 }
+
+/// Names without what is known of their candidates, which most who list them do not ask for.
+#[derive(Clone)]
+pub(super) struct Names<'a> {
+    heads: std::slice::Iter<'a, [u8; HEAD]>,
+    names: &'a str,
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let head = self.heads.next()?;
+        let (name, rest) = self.names.split_at(Head(head).name_bytes());
+        self.names = rest;
+        Some(name)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.heads.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Names<'_> {}
 
 /// Where a candidate stands, and where its name does among the names.
 #[derive(Clone, Copy)]

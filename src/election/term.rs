@@ -48,7 +48,7 @@ impl Term {
 
     /// Who leads, if anyone.
     pub fn leader(&self) -> Option<&str> {
-        self.roster.head().map(|(name, _)| name)
+        self.roster.names().next()
     }
 
     /// Those who wait, in order. The leader is not among them.
@@ -58,7 +58,7 @@ impl Term {
 
     /// The whole list, the leader first.
     pub fn participants(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
-        self.roster.iter().map(|(name, _)| name)
+        self.roster.names()
     }
 
     /// Whether this candidate leads.
