@@ -1,0 +1,92 @@
+//! The same questions to Tenure, etcd, ZooKeeper, Redis and NATS, in turn, on one machine. See README.md.
+
+mod args;
+mod ask;
+mod bare;
+mod figures;
+mod fleet;
+mod hold;
+mod machine;
+mod net;
+mod tell;
+mod wire;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use args::{Args, Part};
+use ask::Plan;
+use figures::{Figures, Question};
+use fleet::{Fleet, Places, System};
+use tell::Told;
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    match &args.part {
+        Some(Part::Hold { core, command }) => hold::hold(*core, command),
+        Some(Part::Echo) => bare::echo(),
+        Some(Part::Fan) => bare::fan(),
+        Some(Part::Lead { system, address, name }) => ask::lead(system, *address, name),
+        None => compare(&args),
+    }
+}
+
+fn compare(args: &Args) -> Result<()> {
+    let root = args.root()?;
+    let tenure = root.join("target/release/tenure");
+    tenure.metadata().context("build Tenure first: cargo build --release --bin tenure")?;
+    let systems = fleet::install(&args.systems())?;
+    machine::allow_many_connections();
+    let places = Places::make(&args.disk(&root), &tenure)?;
+    places.end_on_signals()?;
+    let told = Told {
+        facts: machine::facts(&root),
+        versions: fleet::versions(&systems, &tenure),
+        command: args.command(),
+        rounds: args.plan().rounds,
+    };
+    machine::pin(places.cores.client)?;
+    let figures = measure(&args.plan(), &systems, &places)?;
+    tell(args, &root, &told, &figures)
+}
+
+fn measure(plan: &Plan, systems: &[System], places: &Places) -> Result<Figures> {
+    let mut figures = Figures::default();
+    if plan.asks(Question::Memory) {
+        ask::memory(&Fleet::in_memory(places, systems)?, plan, &mut figures)?;
+    }
+    if plan.questions.iter().any(|question| *question != Question::Memory) {
+        rounds(&Fleet::in_memory(places, systems)?, plan, places, &mut figures)?;
+        rounds(&Fleet::on_disk(places, systems)?, plan, places, &mut figures)?;
+    }
+    if plan.asks(Question::Fail) {
+        let plan = Plan { questions: vec![Question::Fail], ..plan.clone() };
+        rounds(&Fleet::tuned(places, systems)?, &plan, places, &mut figures)?;
+    }
+    Ok(figures)
+}
+
+/// Each question to each system in turn, and all of it again.
+fn rounds(fleet: &Fleet, plan: &Plan, places: &Places, figures: &mut Figures) -> Result<()> {
+    let mut tasks = ask::tasks(fleet, plan, places)?;
+    let count = tasks.len();
+    for round in 1..=plan.rounds {
+        for (number, task) in tasks.iter_mut().enumerate() {
+            eprintln!("round {round} of {}, {} of {count}: {}", plan.rounds, number + 1, task.name);
+            task.run(figures).with_context(|| task.name.clone())?;
+        }
+    }
+    Ok(())
+}
+
+fn tell(args: &Args, root: &Path, told: &Told, figures: &Figures) -> Result<()> {
+    let table = tell::table(figures, told);
+    println!("{table}");
+    if args.writes() {
+        tell::write(root, &table, &tell::plot(figures))?;
+        eprintln!("wrote docs/performance.md and docs/peers.svg");
+    }
+    Ok(())
+}
