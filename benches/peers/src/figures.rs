@@ -74,6 +74,8 @@ impl Row {
 #[derive(Debug, Default)]
 pub struct Figures {
     pub rows: Vec<Row>,
+    /// What could not be measured, and why.
+    pub failures: Vec<String>,
 }
 
 impl Figures {

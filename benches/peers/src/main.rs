@@ -13,7 +13,7 @@ mod wire;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use args::{Args, Part};
@@ -75,7 +75,10 @@ fn rounds(fleet: &Fleet, plan: &Plan, places: &Places, figures: &mut Figures) ->
     for round in 1..=plan.rounds {
         for (number, task) in tasks.iter_mut().enumerate() {
             eprintln!("round {round} of {}, {} of {count}: {}", plan.rounds, number + 1, task.name);
-            task.run(figures).with_context(|| task.name.clone())?;
+            if let Err(why) = task.run(figures) {
+                eprintln!("  failed: {why:#}");
+                figures.failures.push(format!("{}: {why:#}", task.name));
+            }
         }
     }
     Ok(())
@@ -88,5 +91,6 @@ fn tell(args: &Args, root: &Path, told: &Told, figures: &Figures) -> Result<()> 
         tell::write(root, &table, &tell::plot(figures))?;
         eprintln!("wrote docs/performance.md and docs/peers.svg");
     }
+    ensure!(figures.failures.is_empty(), "not all could be measured");
     Ok(())
 }

@@ -53,10 +53,12 @@ impl Plan {
     }
 }
 
+type Run<'a> = Box<dyn FnMut(&mut Figures) -> Result<()> + 'a>;
+
 /// One system's part of one question.
 pub struct Task<'a> {
     pub name: String,
-    run: Box<dyn FnMut(&mut Figures) -> Result<()> + 'a>,
+    run: Run<'a>,
 }
 
 impl<'a> Task<'a> {

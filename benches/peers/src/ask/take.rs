@@ -24,7 +24,7 @@ pub(super) fn tasks<'a>(
 ) -> Result<Vec<Task<'a>>> {
     let mut tasks = Vec::new();
     for placement in [Placement::OneCore, Placement::TwoCores] {
-        for instance in fleet.instances.iter().filter(|instance| is_asked(instance)) {
+        for instance in fleet.instances.iter().filter(|it| is_asked(it, placement)) {
             let is_kept = instance.mode != Mode::Memory;
             let time = if is_kept { plan.long_time() } else { plan.time() };
             let run = move |instance: &Instance| take(instance, time);
@@ -43,8 +43,10 @@ pub(super) fn tasks<'a>(
     Ok(tasks)
 }
 
-fn is_asked(instance: &Instance) -> bool {
-    !matches!(instance.setup, Setup::Echo | Setup::Fan | Setup::TenureBusy | Setup::Nats)
+fn is_asked(instance: &Instance, placement: Placement) -> bool {
+    let is_shown = placement == Placement::TwoCores || instance.mode != Mode::Disk;
+    is_shown
+        && !matches!(instance.setup, Setup::Echo | Setup::Fan | Setup::TenureBusy | Setup::Nats)
 }
 
 fn take(instance: &Instance, time: Duration) -> Result<Vec<(String, Unit, f64)>> {

@@ -173,6 +173,8 @@ impl Fleet {
     fn start(which: &[(Setup, Mode)], places: &Places, systems: &[System]) -> Result<Self> {
         let wanted = which.iter().filter(|(setup, _)| systems.contains(&setup.system()));
         let start = |&(setup, mode): &(Setup, Mode)| start::start(setup, mode, places);
-        Ok(Self { instances: wanted.map(start).collect::<Result<_>>()? })
+        let starting = wanted.map(start).collect::<Result<Vec<_>>>()?;
+        let ready = starting.into_iter().map(start::Starting::ready);
+        Ok(Self { instances: ready.collect::<Result<_>>()? })
     }
 }

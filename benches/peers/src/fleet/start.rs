@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use super::{Instance, Mode, Places, Running, Setup, System};
 use crate::hold::held;
+use crate::machine::Cores;
 use crate::net::Crowd;
 use crate::wire::etcd::range;
 use crate::wire::grpc::Grpc;
@@ -23,36 +24,50 @@ use crate::wire::{Dialect, Request};
 const PATIENCE: Duration = Duration::from_secs(30);
 const ZOOKEEPER_JARS: &str = "/usr/share/java/zookeeper.jar";
 
-pub fn start(setup: Setup, mode: Mode, places: &Places) -> Result<Instance> {
-    let cores = places.cores;
+/// One that was started and may not listen yet.
+pub struct Starting {
+    setup: Setup,
+    mode: Mode,
+    port: u16,
+    log: PathBuf,
+    process: Running,
+    cores: Cores,
+}
+
+pub fn start(setup: Setup, mode: Mode, places: &Places) -> Result<Starting> {
     let folder = places.folder(mode)?;
-    let port = free_port()?;
-    let log = folder.join("log");
-    let mut command = program(setup, mode, &folder, port, cores.server, places)?;
+    let (port, log) = (free_port()?, folder.join("log"));
+    let mut command = program(setup, mode, &folder, port, places)?;
     command.stderr(File::create(&log)?);
-    let tells = matches!(setup.system(), System::Bare | System::Tenure);
-    match tells {
+    match tells(setup) {
         true => command.stdout(Stdio::piped()),
         false => command.stdout(File::create(folder.join("out"))?),
     };
-    let mut process = Running::spawn(&mut command)?;
-    let started = match tells {
-        true => listens_on(&mut process),
-        false => wait_until_ready(setup, port, &mut process),
-    };
-    let said = || std::fs::read_to_string(&log).unwrap_or_default();
-    let address = started.with_context(|| format!("{} did not start: {}", setup.name(), said()))?;
-    Ok(Instance { setup, mode, address, process, cores })
+    let process = Running::spawn(&mut command)?;
+    Ok(Starting { setup, mode, port, log, process, cores: places.cores })
 }
 
-fn program(
-    setup: Setup,
-    mode: Mode,
-    folder: &Path,
-    port: u16,
-    core: usize,
-    places: &Places,
-) -> Result<Command> {
+/// Whether it says where it listens, once it does.
+fn tells(setup: Setup) -> bool {
+    matches!(setup.system(), System::Bare | System::Tenure)
+}
+
+impl Starting {
+    pub fn ready(mut self) -> Result<Instance> {
+        let ready = match tells(self.setup) {
+            true => listens_on(&mut self.process),
+            false => wait_until_ready(self.setup, self.port, &mut self.process),
+        };
+        let said = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        let address =
+            ready.with_context(|| format!("{} did not start: {}", self.setup.name(), said()))?;
+        let Self { setup, mode, process, cores, .. } = self;
+        Ok(Instance { setup, mode, address, process, cores })
+    }
+}
+
+fn program(setup: Setup, mode: Mode, folder: &Path, port: u16, places: &Places) -> Result<Command> {
+    let core = places.cores.server;
     let held = |program: &str| held(core, Path::new(program));
     Ok(match setup {
         Setup::Echo | Setup::Fan => {

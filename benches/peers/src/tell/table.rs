@@ -60,6 +60,9 @@ const NOTE: &str = "Each figure is the median of the rounds. *One core*: client 
     where plain Redis is shown and not counted. One driver asks all, on one thread. Sessions of Tenure are the \
     connections' own, unless a row names a policy.";
 
+const BOUNDS: &str = "Each ratio is the median of the rounds' own ratios, Tenure's figure over the other's. Where \
+    a side has several ways, its best one stands for it, unless the row names one.";
+
 pub fn table(figures: &Figures, told: &Told) -> String {
     let mut out = String::from("| | |\n|---|---|\n");
     for (name, value) in &told.facts {
@@ -75,16 +78,14 @@ pub fn table(figures: &Figures, told: &Told) -> String {
             out += &format!("\n### {title}\n\n{}\n{}", wrapped(what), of_rows(&rows));
         }
     }
-    out + "\n### Bounds\n\n" + &verdicts(figures)
+    for failure in &figures.failures {
+        out += &format!("\nNot measured in one round: {}\n", failure.replace('\n', " "));
+    }
+    out + "\n### Bounds\n\n" + &wrapped(BOUNDS) + "\n" + &verdicts(figures)
 }
 
 fn of_rows(rows: &[&Row]) -> String {
-    let mut columns: Vec<&str> = Vec::new();
-    for (column, _) in rows.iter().flat_map(|row| row.medians()) {
-        if !columns.contains(&column) {
-            columns.push(column);
-        }
-    }
+    let columns = columns(rows);
     let mut out = format!(
         "| | {} | Best |\n|---|{}\n",
         columns.join(" | "),
@@ -98,12 +99,27 @@ fn of_rows(rows: &[&Row]) -> String {
     out
 }
 
+/// The bare ones first, then ours, then each peer's together.
+fn columns(rows: &[&Row]) -> Vec<&'static str> {
+    const ORDER: [&str; 5] = ["bare", "Tenure", "Redis", "ZooKeeper", "etcd"];
+    let mut columns: Vec<&str> = Vec::new();
+    for (column, _) in rows.iter().flat_map(|row| row.medians()) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns.sort_by_key(|column| ORDER.iter().position(|it| column.starts_with(it)).unwrap_or(9));
+    columns
+}
+
 /// Whether a value stands for its system where the best one is looked for.
 pub(super) fn counts(row: &Row, column: &str) -> bool {
+    let is_bare = column.starts_with("bare");
     let is_kept = row.name.contains("kept") && row.question != Question::Read;
-    let is_log_off = column == "Redis" || column == "Redis, pub/sub";
+    let forgets = is_kept && matches!(column, "Redis" | "Redis, pub/sub");
     let is_timer = row.question == Question::Contend && column == "etcd";
-    !column.starts_with("bare") && !(is_kept && is_log_off) && !is_timer
+    let is_spinning = column == "Tenure, busy polling";
+    !(is_bare || forgets || is_timer || is_spinning)
 }
 
 /// Who is best, and by how much it beats the other side.
