@@ -170,6 +170,11 @@ impl Fleet {
         Self::start(&TUNED, places, systems)
     }
 
+    /// Another one of these.
+    pub fn again(instance: &Instance, places: &Places) -> Result<Instance> {
+        start::start(instance.setup, instance.mode, places)?.ready()
+    }
+
     fn start(which: &[(Setup, Mode)], places: &Places, systems: &[System]) -> Result<Self> {
         let wanted = which.iter().filter(|(setup, _)| systems.contains(&setup.system()));
         let start = |&(setup, mode): &(Setup, Mode)| start::start(setup, mode, places);
