@@ -86,8 +86,15 @@ pub fn facts(root: &Path) -> Vec<(&'static str, String)> {
         ("Processor, cores", format!("{}, {} in use", processor(), cores_in_use())),
         ("Kernel", format!("{} {}", utsname("ostype"), utsname("osrelease"))),
         ("Distribution", distribution()),
+        ("Load as it began", load()),
         ("Date, commit", format!("{}, {commit}", said_by(Command::new("date").arg("-I")))),
     ]
+}
+
+/// Tasks that wanted a core, in the last minute.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
 fn cores_in_use() -> usize {
