@@ -102,7 +102,9 @@ fn load<D: Dialect + Default>(
     time: std::time::Duration,
     request: Request,
 ) -> Result<Rows> {
-    let crowd = Crowd::<D>::open(instance.address, shape.connections)?;
+    let mut crowd = Crowd::<D>::open(instance.address, shape.connections)?;
+    // Half of a round trip's time is the client's own waking.
+    crowd.spins = instance.setup == Setup::TenureBusy;
     measure(crowd, shape, time, |_| request.clone())
 }
 

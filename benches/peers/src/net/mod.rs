@@ -20,6 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Crowd<D> {
     poll: Poll,
     events: Events,
+    /// Looks again and again, where it would sleep: on a core of its own nobody has to wake it then.
+    pub spins: bool,
     pub conns: Vec<Conn<D>>,
 }
 
@@ -55,7 +57,8 @@ impl<D: Dialect> Crowd<D> {
             conn.flush()?;
             conns.push(conn);
         }
-        let mut crowd = Self { poll, events: Events::with_capacity(1024), conns };
+        let events = Events::with_capacity(1024);
+        let mut crowd = Self { poll, events, spins: false, conns };
         while crowd.conns.iter().any(|conn| !conn.dialect.is_ready()) {
             crowd.turn(&mut ignore)?;
         }
@@ -75,7 +78,14 @@ impl<D: Dialect> Crowd<D> {
         patience: Duration,
         listener: &mut impl Listener<D>,
     ) -> Result<()> {
-        self.poll.poll(&mut self.events, Some(patience)).context("can't wait for sockets")?;
+        let until = Instant::now() + patience;
+        loop {
+            let rest = if self.spins { Duration::ZERO } else { patience };
+            self.poll.poll(&mut self.events, Some(rest)).context("can't wait for sockets")?;
+            if !self.events.is_empty() || !self.spins || Instant::now() >= until {
+                break;
+            }
+        }
         for event in &self.events {
             drain(&mut self.conns, event.token().0, listener)?;
         }

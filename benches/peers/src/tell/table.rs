@@ -11,7 +11,7 @@ const TITLES: [(Question, &str, &str); 6] = [
         "Connections x requests in flight on each; answers a second, and the median time of one where \
          one is asked at a time. The bare server reads as many bytes and writes as many, and does \
          nothing else. Redis: GET. ZooKeeper: getData. etcd: Range. NATS: a key of a bucket, read from \
-         JetStream directly.",
+         JetStream directly. *Busy polling*: `--busy-poll 1ms`, and a client that spins, too.",
     ),
     (
         Question::Take,
