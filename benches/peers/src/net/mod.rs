@@ -16,6 +16,8 @@ use crate::wire::{Dialect, Heard, Kind, Request};
 
 /// Nothing takes longer in a sound run.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// A server that is just starting may take a connection and never answer on it.
+const GREETING: Duration = Duration::from_secs(4);
 
 pub struct Crowd<D> {
     poll: Poll,
@@ -60,7 +62,8 @@ impl<D: Dialect> Crowd<D> {
         let events = Events::with_capacity(1024);
         let mut crowd = Self { poll, events, spins: false, conns };
         while crowd.conns.iter().any(|conn| !conn.dialect.is_ready()) {
-            crowd.turn(&mut ignore)?;
+            crowd.turn_within(GREETING, &mut ignore)?;
+            ensure!(!crowd.events.is_empty(), "no greeting was answered for {GREETING:?}");
         }
         Ok(crowd)
     }
