@@ -27,7 +27,7 @@ const TITLES: [(Question, &str, &str); 6] = [
          recipe, an ephemeral node in sequence that watches the one before it. Redis: SET NX PX and a \
          checked release, which wakes one by a list (BLPOP, as python-redis-lock does it), or all by \
          *pub/sub* (as Redisson does it). etcd: its election service; its handovers go by a timer, so \
-         they are shown and not counted.",
+         they are shown and not counted, and in one election only: in many at once it stalls.",
     ),
     (
         Question::Watch,
