@@ -44,6 +44,13 @@ impl Follower {
         })
     }
 
+    /// The newest term, for who keeps no account of what was taken.
+    #[cfg(feature = "server")]
+    pub(crate) fn look(&self) -> Arc<Term> {
+        self.slot.lower();
+        self.election.term()
+    }
+
     pub(crate) fn election(&self) -> &Election {
         &self.election
     }

@@ -21,6 +21,10 @@ pub(crate) trait Task: Send {
         let _nobody_asked = outcome;
     }
 
+    /// Its ticket was called. A poll follows, but where the caller does not read it may be long in coming: this
+    /// is for what others wait for meanwhile.
+    fn changed(&mut self) {}
+
     /// The caller's use of `election` has ended. True to be polled once more because of it.
     fn closed(&mut self, election: &Election) -> bool {
         let _another_one = election;

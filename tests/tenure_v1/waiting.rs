@@ -123,6 +123,49 @@ async fn of_two_who_wait_one_enters_and_the_other_waits_on() {
 }
 
 #[tokio::test]
+async fn who_waits_longest_is_next_and_who_gives_up_holds_up_nobody() {
+    let (host, holder, holds, first, one) = two().await;
+    let (second, third) = (host.peer().await, host.peer().await);
+    let (two, three) = (second.session().await.id, third.session().await.id);
+    let gives_up = first.wait(one, patiently()).await;
+    let next = second.wait(two, patiently()).await;
+    let last = third.wait(three, patiently()).await;
+    let close = CloseRequest { session: one, ..Default::default() };
+    first.sessions.close(patiently(), &close).await.unwrap();
+    refused(answer(gives_up).await, "session ended: closed by its owner");
+
+    // Back in line behind the others, though it asks when nobody has the candidate.
+    let withdraw = by(holds, "jobs", "a");
+    holder.change("Withdraw", &withdraw).await.unwrap();
+    let again = holder.wait(holds, patiently()).await;
+    for (waiting, session, peer) in [(next, two, &second), (last, three, &third)] {
+        let reply = answer(waiting).await.unwrap();
+        assert_eq!(reply.state.leader.session, session);
+        assert!(!again.is_finished());
+        peer.change("Withdraw", &by(session, "jobs", "a")).await.unwrap();
+    }
+    assert_eq!(answer(again).await.unwrap().state.leader.session, holds);
+}
+
+/// The second of its calls is answered though another waits before it.
+#[tokio::test]
+async fn who_gets_it_is_answered_on_all_its_calls() {
+    let (host, holder, holds, waiter, waits) = two().await;
+    let other = host.peer().await;
+    let others = other.session().await.id;
+    let first = waiter.wait(waits, patiently()).await;
+    let between = other.wait(others, patiently()).await;
+    let second = waiter.wait(waits, patiently()).await;
+    holder.change("Withdraw", &by(holds, "jobs", "a")).await.unwrap();
+    for waiting in [first, second] {
+        assert_eq!(answer(waiting).await.unwrap().state.leader.session, waits);
+    }
+    assert!(!between.is_finished());
+    waiter.change("Withdraw", &by(waits, "jobs", "a")).await.unwrap();
+    assert_eq!(answer(between).await.unwrap().state.leader.session, others);
+}
+
+#[tokio::test]
 async fn only_if_leads_holds_for_who_waits_too() {
     let (_host, holder, holds, waiter, waits) = two().await;
     holder.enter(holds, "jobs", "b").await.unwrap();

@@ -256,6 +256,14 @@ impl Streams {
         }
     }
 
+    /// The same, since its ticket was called.
+    pub(super) fn told(&mut self, about: About) {
+        if let Some(Kind::Task(errand)) = self.find(about) {
+            errand.task.changed();
+        }
+        self.let_speak(about);
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }

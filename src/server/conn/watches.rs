@@ -16,7 +16,7 @@ use crate::wire::envelope;
 impl Conn {
     /// A followed election has something newer, or a task is to be polled.
     pub(crate) fn changed(&mut self, now: Moment, about: u64) {
-        self.streams.let_speak(About(about));
+        self.streams.told(About(about));
         self.speak(now);
         self.check_output();
     }

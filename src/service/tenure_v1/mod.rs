@@ -3,6 +3,7 @@
 mod change;
 pub(super) mod connection;
 pub(super) mod elections;
+mod line;
 mod observe;
 pub(super) mod sessions;
 mod state;

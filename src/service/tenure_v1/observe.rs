@@ -1,11 +1,10 @@
 //! Observe: the present state first, then the newest after each change.
 
-use super::state::state;
+use super::state::{put_settled, state};
 use crate::clock::Moment;
 use crate::election::Term;
 use crate::engine::{Election, Follower};
 use crate::error::Error;
-use crate::id::SessionId;
 use crate::service::{Step, Task};
 use crate::shard::Outcome;
 use crate::wire::message::Message;
@@ -18,11 +17,12 @@ pub(super) struct Observe {
     is_closed: bool,
 }
 
-/// What was told last, as far as it decides whether there is more to tell.
-#[derive(PartialEq, Eq)]
+/// What was told last, as far as it decides whether there is more to tell. Whoever leads without having led
+/// before has another term.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Said {
     term: u64,
-    leader: Option<(Box<str>, SessionId)>,
+    is_led: bool,
     /// 0 for those who only follow the leader.
     revision: u64,
     has_to_wait: bool,
@@ -33,26 +33,29 @@ impl Observe {
         Self { follower, leader_only, said: None, ended: None, is_closed: false }
     }
 
-    fn about(&self, term: &Term) -> Said {
-        let leader = term.standing().next();
+    fn about(&self, term: &Term, has_to_wait: bool) -> Said {
         Said {
             term: term.number(),
-            leader: leader.map(|(name, holder)| (name.into(), holder.session)),
+            is_led: !term.is_vacant(),
             revision: if self.leader_only { 0 } else { term.revision() },
-            has_to_wait: !self.follower.election().valid_after().is_zero(),
+            has_to_wait,
         }
     }
 }
 
 impl Task for Observe {
     fn poll(&mut self, now: Moment, out: &mut Vec<u8>) -> Step {
-        // Lowers the mark: what changes from here on will be told.
-        self.follower.take();
+        // What changes from here on will be told.
+        let term = self.follower.look();
         let election = self.follower.election();
-        let term = election.term();
-        let about = self.about(&term);
-        if self.said.as_ref() != Some(&about) {
-            state(election, &term, self.leader_only).put(out);
+        let wait = election.valid_after();
+        let about = self.about(&term, !wait.is_zero());
+        if self.said != Some(about) {
+            if wait.is_zero() {
+                put_settled(election, &term, self.leader_only, out);
+            } else {
+                state(election, &term, self.leader_only).put(out);
+            }
             self.said = Some(about);
             return Step::Message;
         }
@@ -62,7 +65,6 @@ impl Task for Observe {
         if self.is_closed {
             return Step::End;
         }
-        let wait = election.valid_after();
         Step::Wait((!wait.is_zero()).then(|| now + wait))
     }
 

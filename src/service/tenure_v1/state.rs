@@ -1,10 +1,58 @@
 //! An election as Tenure's own services show it.
 
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
 use super::micros;
 use crate::election::{self, Metadata, Reason, Term};
 use crate::engine::Election;
 use crate::id::Holder;
+use crate::wire::message::Message;
 use crate::wire::tenure_v1::elections::{self as wire, cause};
+
+thread_local! {
+    /// What this thread told last of a leader alone, and of a whole list: who observes the same comes next.
+    static TOLD: RefCell<[Told; 2]> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Told {
+    election: Box<str>,
+    /// Keeps its place in memory from being another term's, and nothing else.
+    term: Weak<Term>,
+    message: Vec<u8>,
+}
+
+/// Appends the message that tells of this state, whose leader has nothing to wait for. That is the same whenever
+/// it is told, so it is put together once for all who are told of one change.
+pub(super) fn put_settled(
+    election: &Election,
+    term: &Arc<Term>,
+    leader_only: bool,
+    out: &mut Vec<u8>,
+) {
+    TOLD.with_borrow_mut(|told| {
+        let told = &mut told[usize::from(leader_only)];
+        if !told.is(election, term) {
+            *told = Told::of(election, term, leader_only);
+        }
+        out.extend_from_slice(&told.message);
+    });
+}
+
+impl Told {
+    fn of(election: &Election, term: &Arc<Term>, leader_only: bool) -> Self {
+        let mut message = Vec::new();
+        let state = state(election, term, leader_only);
+        wire::State { valid_after_micros: 0, ..state }.put(&mut message);
+        Self { election: election.name().into(), term: Arc::downgrade(term), message }
+    }
+
+    fn is(&self, election: &Election, term: &Arc<Term>) -> bool {
+        // All unknown names read as one and the same term.
+        self.term.as_ptr() == Arc::as_ptr(term) && *self.election == *election.name()
+    }
+}
 
 /// The state of `election` in `term`. Only the leader tells of itself: metadata of all who wait could
 /// be longer than a frame.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::change::{Say, answer};
+use super::line::Place;
 use crate::clock::Moment;
 use crate::election::{Conflict, Metadata, Term};
-use crate::engine::{Act, Election, EndFollower, Follower, Session};
+use crate::engine::{Act, Election, EndFollower, Session};
 use crate::error::Error;
 use crate::service::{Step, Task};
 use crate::shard::{Outcome, Sink, Ticket};
@@ -17,8 +18,8 @@ pub(super) struct EnterWhenFree {
     metadata: Option<Arc<Metadata>>,
     only_if_leads: bool,
     to: (Arc<dyn Sink>, Ticket),
-    /// Who is told when the other may have left, or the session has ended, once there was another.
-    followers: Option<(Follower, EndFollower)>,
+    /// Once there was another to wait for; and who is told when the session has ended.
+    waits: Option<(Place, EndFollower)>,
     is_asking: bool,
     /// Without its term if that is large.
     outcome: Option<Result<Option<Arc<Term>>, Error>>,
@@ -39,12 +40,21 @@ impl EnterWhenFree {
             metadata,
             only_if_leads,
             to: (to.0.clone(), to.1),
-            followers: None,
+            waits: None,
             is_asking: false,
             outcome: None,
         };
-        task.ask();
+        let id = task.session.id();
+        match Place::behind(&task.election, candidate, id, &task.to) {
+            Some(place) => task.wait(place),
+            None => task.ask(),
+        }
         task
+    }
+
+    fn wait(&mut self, place: Place) {
+        let (sink, ticket) = &self.to;
+        self.waits = Some((place, self.session.follow_end(sink, *ticket)));
     }
 
     fn ask(&mut self) {
@@ -57,6 +67,14 @@ impl EnterWhenFree {
             only_if_leads: self.only_if_leads,
         };
         self.election.submit(act, &self.to.0, self.to.1);
+    }
+
+    /// Asks if it is its turn.
+    fn go_on(&mut self) {
+        let is_free = !self.is_asking && self.outcome.is_none();
+        if is_free && self.waits.as_ref().is_some_and(|(place, _)| place.may_ask()) {
+            self.ask();
+        }
     }
 
     fn say(&self, term: &Term, out: &mut Vec<u8>) -> Step {
@@ -75,12 +93,6 @@ impl Task for EnterWhenFree {
                 let term = term.unwrap_or_else(|| self.election.term());
                 return self.say(&term, out);
             }
-            Some(Err(Error::CandidateTaken { .. })) => {
-                let (sink, ticket) = &self.to;
-                let end = || self.session.follow_end(sink, *ticket);
-                let follow = || (self.election.follow(sink, *ticket), end());
-                self.followers.get_or_insert_with(follow);
-            }
             Some(Err(error)) => return Step::Fail(error),
             None => {}
         }
@@ -90,22 +102,27 @@ impl Task for EnterWhenFree {
         if let Some(reason) = self.session.ended() {
             return Step::Fail(Error::SessionEnded { reason });
         }
-        // Looked at after the mark was lowered, so that no later change is missed.
-        let newest = self.followers.as_mut().and_then(|(follower, _)| follower.take());
-        // Another call of the same session may have taken it over.
-        let mine = self.session.id();
-        let is_free = |term: &Term| {
-            term.holder_of(&self.candidate).is_none_or(|holder| holder.session == mine)
-        };
-        if newest.is_some_and(|term| is_free(&term)) {
-            self.ask();
-        }
+        self.go_on();
         Step::Wait(None)
     }
 
     fn outcome(&mut self, outcome: Outcome) {
         self.is_asking = false;
-        self.outcome = Some(outcome.map(|term| term.is_light().then_some(term)));
+        if !matches!(outcome, Err(Error::CandidateTaken { .. })) {
+            // What is left to do here is to answer: others need not wait for that.
+            self.waits = None;
+            self.outcome = Some(outcome.map(|term| term.is_light().then_some(term)));
+            return;
+        }
+        if self.waits.is_none() {
+            let id = self.session.id();
+            self.wait(Place::in_line(&self.election, &self.candidate, id, &self.to));
+        }
+        self.go_on();
+    }
+
+    fn changed(&mut self) {
+        self.go_on();
     }
 
     fn is_under_way(&self) -> bool {

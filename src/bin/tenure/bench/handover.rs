@@ -100,16 +100,9 @@ impl Relay {
         }
         let conn = &mut conns[number];
         conn.put_next(&self.candidates[number].withdraw);
-        if self.learn == Learn::Observe {
-            enter(conn, &mut self.candidates[number], self.learn);
-        }
-        conn.flush().map_err(|_| Broken::Lost)?;
-        // Who wants a name that is free gets it at once: so it asks again when somebody else has it.
-        if let Some(before) = before.filter(|_| self.learn == Learn::Wait) {
-            enter(&mut conns[before], &mut self.candidates[before], self.learn);
-            conns[before].flush().map_err(|_| Broken::Lost)?;
-        }
-        Ok(())
+        // Those who wait already come first.
+        enter(conn, &mut self.candidates[number], self.learn);
+        conn.flush().map_err(|_| Broken::Lost)
     }
 }
 

@@ -426,3 +426,36 @@ fn a_call_brings_the_key_that_its_metadata_carries() {
     let pairs = [("other", "x"), ("tenure-session", &*key), ("tenure-session", "22")];
     assert_eq!(ask(&pairs), Some(key.clone()));
 }
+
+/// Who does not read is not asked, and still makes room for the next in line.
+#[test]
+fn who_waits_and_does_not_read_holds_up_nobody() {
+    let engine = engine(Limits { output_pause_bytes: 0, ..Limits::DEFAULT });
+    let [mut holder, mut slow, mut next] = [0; 3].map(|_| Peer::of(&engine, terms()));
+    let ask = |stream, method: &str, more: &[u8]| {
+        let payload = [b"\x12\x01e\x1a\x01c", more].concat();
+        call(stream, "tenure.v1.Elections", method, 0, &payload)
+    };
+    let wait = ask(1, "Enter", b"\x28\x01");
+    holder.conn.feed(holder.now, &wait);
+    holder.carry();
+    for peer in [&mut slow, &mut next] {
+        peer.conn.feed(peer.now, &wait);
+        peer.carry();
+        assert_eq!(peer.conn.pending(), b"");
+    }
+    slow.conn.feed(slow.now, &get_term(3, "e"));
+    let unread = slow.conn.pending().len();
+
+    let term = |peers: &mut [&mut Peer]| {
+        peers.iter_mut().for_each(|peer| peer.carry());
+        engine.term("e").unwrap().number()
+    };
+    holder.conn.sent(holder.now, holder.conn.pending().len());
+    holder.conn.feed(holder.now, &ask(3, "Withdraw", b""));
+    assert_eq!(term(&mut [&mut holder, &mut slow, &mut next]), 2);
+    assert_eq!(slow.conn.pending().len(), unread, "it was not answered yet");
+    slow.conn.take_session().unwrap().end_disconnected();
+    assert_eq!(term(&mut [&mut slow, &mut next]), 3);
+    assert!(!next.conn.pending().is_empty(), "it leads now, and is told");
+}
