@@ -74,7 +74,7 @@ fn main() {
         let (alone, with_web) = (served(true), served(false));
         pin(one);
         let idle = idle(&with_web.addresses()[0]);
-        let load = Load { connections, in_flight, requests: requests / scale };
+        let load = Load { connections, in_flight, requests: requests / scale, spins: false };
         let rate =
             |server: &Server| load.run(server.addresses()[0].parse().expect("an address")).rate();
         let what = format!("{connections} x {in_flight}");

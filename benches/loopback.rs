@@ -1,7 +1,7 @@
 //! GetTerm over loopback beside a bare mio echo of the same bytes, in one run, round by round.
 //!
-//! `cargo bench --bench loopback [-- --durable]` prints a table: requests a second or p50, of both, and the median
-//! of the rounds' ratios. The echo does what no server can go without: it reads, and writes an answer
+//! `cargo bench --bench loopback [-- --durable --check]` prints a table: requests a second or p50, of both, and the
+//! median of the rounds' ratios; with `--check` it fails beyond a bound of the project. The echo does what no server can go without: it reads, and writes an answer
 //! of the same length for each request. Client and server are one thread each, pinned as the table
 //! says, with the client the same for both.
 
@@ -19,57 +19,116 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use support::load::{ELECTION, LEADER, Load, cores, pin, pin_to_all, request, response};
-use support::median;
+use support::{is_asked, judge, median};
 use tenure::{Engine, Server};
 
 const ROUNDS: usize = 7;
+/// Of the echo's speed, at least, with much in flight and with many connections; and of its time, at most, for one
+/// request at a time.
+const IN_FLIGHT_BOUND: f64 = 0.5;
+const MANY_BOUND: f64 = 0.9;
+const ALONE_BOUND: f64 = 1.1;
+/// Of the time without `--busy-poll`, where neither side sleeps.
+const BUSY_BOUND: f64 = 0.2;
+
+/// Where the two sides run, and whether they sleep.
+#[derive(Clone, Copy)]
+struct Placement {
+    name: &'static str,
+    core: usize,
+    server_spins: bool,
+    client_spins: bool,
+}
 
 fn main() {
     // `cargo test --benches` asks every bench for a quick look only.
-    let quick = std::env::args().any(|arg| arg == "--test");
-    let scale = if quick { 100 } else { 1 };
+    let scale = if is_asked("--test") { 100 } else { 1 };
     let cores = cores();
     let (one, two) = (cores[0], cores[cores.len() - 1]);
     println!("{} cores; client pinned to core {one}; {ROUNDS} rounds, interleaved", cores.len());
     println!("{:<28}{:>14}{:>14}{:>10}", "connections x in flight", "echo", "tenure", "ratio");
 
-    for (placement, core) in [("one core", one), ("two cores", two)] {
+    let mut broken = Vec::new();
+    let place =
+        |name, core, spins| Placement { name, core, server_spins: spins, client_spins: spins };
+    let sleeping = [place("one core", one, false), place("two cores", two, false)];
+    for placement in [sleeping[0], sleeping[1], place("spinning", two, true)] {
         for (connections, in_flight, requests) in
             [(1, 1, 20_000), (8, 128, 1_000_000), (64, 1, 100_000), (64, 16, 500_000)]
         {
-            let servers = Pair::start(core);
+            let servers = Pair::start(placement);
             pin(one);
-            let load = Load { connections, in_flight, requests: requests / scale };
-            let what = format!("{connections} x {in_flight}, {placement}");
-            side_by_side(&what, &servers, &load);
+            let spins = placement.client_spins;
+            let load = Load { connections, in_flight, requests: requests / scale, spins };
+            let what = format!("{connections} x {in_flight}, {}", placement.name);
+            let ratio = side_by_side(&what, &servers, load);
             pin_to_all(&cores);
+            let is_broken = match (connections, in_flight) {
+                (1, 1) => ratio > ALONE_BOUND,
+                (_, 1) => ratio < MANY_BOUND,
+                (8, _) => ratio < IN_FLIGHT_BOUND,
+                _ => false,
+            };
+            if is_broken {
+                broken.push(format!("{what}: {ratio:.2} of the echo"));
+            }
         }
     }
+    println!("{:<28}{:>14}{:>14}{:>10}", "1 x 1, two cores", "both sleep", "tenure", "ratio");
+    for client_spins in [false, true] {
+        let name = if client_spins { "neither sleeps" } else { "--busy-poll alone" };
+        let busy = Placement { name, core: two, server_spins: true, client_spins };
+        let ratio = beside_sleepers(sleeping[1], busy, one, 10_000 / scale);
+        pin_to_all(&cores);
+        if client_spins && ratio > BUSY_BOUND {
+            broken.push(format!("{name}: {ratio:.2} of the time without --busy-poll"));
+        }
+    }
+    judge(&broken);
 }
 
-/// Runs the same load against both in turn and prints the medians.
-fn side_by_side(what: &str, servers: &Pair, load: &Load) {
+/// Runs the same load against both in turn, prints the medians, and gives that of the rounds' ratios.
+fn side_by_side(what: &str, servers: &Pair, load: Load) -> f64 {
     let latency = load.connections * load.in_flight == 1;
-    let (mut echo, mut tenure, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    load.run(servers.echo);
-    load.run(servers.tenure);
-    for _ in 0..ROUNDS {
-        let (mut e, mut t) = (load.run(servers.echo), load.run(servers.tenure));
-        let (e, t) = if latency { (e.p50_us(), t.p50_us()) } else { (e.rate(), t.rate()) };
-        echo.push(e);
-        tenure.push(t);
-        ratios.push(t / e);
-    }
-    let unit = if latency { "us p50" } else { "k/s" };
-    let shown = |value: f64| {
-        if latency { format!("{value:.1} {unit}") } else { format!("{:.0} {unit}", value / 1e3) }
+    let run = |server| {
+        let mut run = load.run(server);
+        if latency { run.p50_us() } else { run.rate() }
     };
+    compare(what, latency, || run(servers.echo), || run(servers.tenure))
+}
+
+/// One request at a time, to a server that sleeps between them and to one that does not.
+fn beside_sleepers(sleeping: Placement, busy: Placement, one: usize, requests: usize) -> f64 {
+    let (asleep, awake) = (Pair::start(sleeping), Pair::start(busy));
+    pin(one);
+    let run =
+        |server, spins| Load { connections: 1, in_flight: 1, requests, spins }.run(server).p50_us();
+    let what = busy.name;
+    compare(what, true, || run(asleep.tenure, false), || run(awake.tenure, busy.client_spins))
+}
+
+fn compare(
+    what: &str,
+    latency: bool,
+    mut one: impl FnMut() -> f64,
+    mut other: impl FnMut() -> f64,
+) -> f64 {
+    one();
+    other();
+    let (mut ones, mut others, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (one, other) = (one(), other());
+        ones.push(one);
+        others.push(other);
+        ratios.push(other / one);
+    }
+    let shown = |value: f64| {
+        if latency { format!("{value:.1} us p50") } else { format!("{:.0} k/s", value / 1e3) }
+    };
+    let (one, other) = (shown(median(&mut ones)), shown(median(&mut others)));
     let ratio = median(&mut ratios);
-    println!(
-        "{what:<28}{:>14}{:>14}{ratio:>10.2}",
-        shown(median(&mut echo)),
-        shown(median(&mut tenure))
-    );
+    println!("{what:<28}{one:>14}{other:>14}{ratio:>10.2}");
+    ratio
 }
 
 /// The two servers, each with one thread on the same core.
@@ -82,8 +141,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn start(core: usize) -> Self {
-        pin(core); // threads inherit it
+    fn start(placement: Placement) -> Self {
+        pin(placement.core); // threads inherit it
         let stop = Arc::new(AtomicBool::new(false));
         let mut engine = Engine::builder();
         let folder = kept().then(|| tempfile::tempdir().unwrap());
@@ -97,16 +156,18 @@ impl Pair {
         let server = Server::builder(engine)
             .listen("127.0.0.1:0")
             .reactors(NonZeroUsize::MIN)
+            .busy_poll(Duration::from_secs(u64::from(placement.server_spins)))
             .spawn()
             .unwrap();
         let tenure = server.addresses()[0].parse().unwrap();
-        Self { echo: echo(stop.clone()), tenure, stop, _server: server, _folder: folder }
+        let echo = echo(stop.clone(), placement.server_spins);
+        Self { echo, tenure, stop, _server: server, _folder: folder }
     }
 }
 
 /// Whether the server is to keep what it tells on disk.
 fn kept() -> bool {
-    std::env::args().any(|arg| arg == "--durable")
+    is_asked("--durable")
 }
 
 impl Drop for Pair {
@@ -116,7 +177,7 @@ impl Drop for Pair {
 }
 
 /// Answers each request's length with a response's length of bytes, and nothing else.
-fn echo(stop: Arc<AtomicBool>) -> SocketAddr {
+fn echo(stop: Arc<AtomicBool>, spins: bool) -> SocketAddr {
     let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -127,8 +188,9 @@ fn echo(stop: Arc<AtomicBool>) -> SocketAddr {
         let mut peers: Vec<Option<(TcpStream, usize, VecDeque<u8>)>> = Vec::new();
         let mut buffer = vec![0; 256 << 10];
         let mut out = Vec::new();
+        let patience = Duration::from_millis(if spins { 0 } else { 200 });
         while !stop.load(Ordering::Relaxed) {
-            poll.poll(&mut events, Some(Duration::from_millis(200))).unwrap();
+            poll.poll(&mut events, Some(patience)).unwrap();
             for event in &events {
                 if event.token() == Token(usize::MAX) {
                     while let Ok((mut socket, _)) = listener.accept() {

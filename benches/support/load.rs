@@ -33,10 +33,13 @@ pub fn pin_to_all(cores: &[usize]) {
 }
 
 /// One client thread that keeps `in_flight` requests under way on each of its connections.
+#[derive(Clone, Copy)]
 pub struct Load {
     pub connections: usize,
     pub in_flight: usize,
     pub requests: usize,
+    /// It never sleeps.
+    pub spins: bool,
 }
 
 pub struct Run {
@@ -93,7 +96,7 @@ impl Load {
         let mut done = 0;
         clients.iter_mut().for_each(Client::send);
         while done < self.requests {
-            poll.poll(&mut events, None).unwrap();
+            poll.poll(&mut events, self.spins.then_some(Duration::ZERO)).unwrap();
             for event in &events {
                 let client = &mut clients[event.token().0];
                 let before = client.received / response_len;

@@ -1,6 +1,7 @@
 //! What several benches share: the server as a process, distributions of times, and clients.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses its own part")]
 
+pub mod crowd;
 #[cfg(feature = "web")]
 pub mod grpc;
 pub mod load;

@@ -11,8 +11,15 @@ use crate::server::sniff::Protocol;
 
 /// For a peer to read what it was told last.
 const LINGER: Duration = Duration::from_secs(1);
-/// Looks a second, at least: the time limits are kept that exactly.
-const BEAT: Duration = Duration::from_millis(250);
+/// Between two looks at a connection, at most: the time limits are kept that exactly.
+const BEAT: Duration = Duration::from_secs(1);
+/// At one that is ending; and how much later than it should a look may come before it says that the server
+/// itself was paused.
+const SHORT_BEAT: Duration = Duration::from_millis(250);
+/// The long beats of all connections fall on multiples of this, so that idle ones wake a thread a few times a
+/// second and not each by itself.
+const GRID: Duration = Duration::from_nanos(GRID_NANOS);
+const GRID_NANOS: u64 = 125_000_000;
 /// What HTTP/2 begins with: the client's preface, and the head of its settings.
 const BEGINNING: u64 = 24 + 9;
 
@@ -26,8 +33,8 @@ pub(super) struct Watchdog<'v> {
     listening_since: Moment,
     /// Since when there was nothing left to say, once the connection is to end.
     quiet_since: Option<Moment>,
-    /// Beats since noise was looked for.
-    beats: u32,
+    /// Since noise was looked for.
+    rested: Duration,
 }
 
 impl<'v> Watchdog<'v> {
@@ -40,7 +47,7 @@ impl<'v> Watchdog<'v> {
             looked: now,
             listening_since: now,
             quiet_since: None,
-            beats: 0,
+            rested: Duration::ZERO,
         }
     }
 
@@ -51,15 +58,27 @@ impl<'v> Watchdog<'v> {
     /// Comes back when the connection is to end. `finishing`: why it is ending already.
     pub(super) async fn bite(&mut self, finishing: Option<End>) -> End {
         loop {
+            let rest = self.rest(finishing);
             tokio::select! {
                 () = self.visit.overflow.notified() => return End::TooMuchOutput,
-                () = sleep(self.beat()) => {}
+                () = sleep(rest) => {}
             }
+            self.rested += rest;
             let now = self.visit.now();
             if let Some(end) = self.look(now, finishing) {
                 return end;
             }
         }
+    }
+
+    /// Until the next look.
+    fn rest(&self, finishing: Option<End>) -> Duration {
+        let beat = self.beat();
+        if finishing.is_some() {
+            return beat.min(SHORT_BEAT);
+        }
+        let past = self.visit.now().nanos() % GRID_NANOS;
+        if beat == BEAT { beat - Duration::from_nanos(past) } else { beat }
     }
 
     /// Short time limits, as tests have them, are looked at as often.
@@ -72,15 +91,14 @@ impl<'v> Watchdog<'v> {
 
     fn look(&mut self, now: Moment, finishing: Option<End>) -> Option<End> {
         let beat = self.beat();
-        if now - self.looked > 4 * beat {
+        if now - self.looked > beat + 3 * beat.min(SHORT_BEAT) {
             // It was not the peers that were silent.
             self.listening_since = now;
         }
         self.looked = now;
         self.visit.count_bytes();
-        self.beats += 1;
-        let is_noise = beat * self.beats >= Duration::from_secs(1) && {
-            self.beats = 0;
+        let is_noise = self.rested >= BEAT - GRID && {
+            self.rested = Duration::ZERO;
             self.visit.meter.is_noise()
         };
         if is_noise {
