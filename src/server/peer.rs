@@ -12,6 +12,8 @@ pub(super) const READ_BYTES: usize = 256 << 10;
 /// Written at once to one connection, likewise: who reads as fast as the server writes would otherwise
 /// keep it for as long as there is something new to say.
 const WRITE_BYTES: usize = 256 << 10;
+/// Written right after reading, at most. Who has much in flight gains more from answers that leave together.
+const EARLY_BYTES: usize = 1 << 10;
 
 pub(super) struct Peer {
     pub(super) conn: Conn,
@@ -92,6 +94,13 @@ impl Peer {
             }
         }
         WRITE_BYTES - budget
+    }
+
+    /// Writes what was answered at once, so that the peer may go on while others are read from; unless there is
+    /// more to come, with which it can leave. How many bytes it wrote.
+    pub(super) fn write_early(&mut self, now: Moment) -> usize {
+        let is_whole = !self.conn.owes() && self.conn.pending().len() <= EARLY_BYTES;
+        if is_whole { self.write(now) } else { 0 }
     }
 
     /// True if something waits for the peer, and its socket may take it.

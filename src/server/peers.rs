@@ -22,6 +22,8 @@ use crate::wheel::Wheel;
 
 /// Buffers kept for connections that have something to say.
 const SPARES: usize = 64;
+/// Connections with a single watch that are written to together.
+const ALONE: usize = 8;
 /// Timers worked off in one pass.
 const TIMERS: usize = 1024;
 
@@ -50,6 +52,8 @@ pub(super) struct Peers {
     /// Those that others are to serve.
     pub(super) leaving: Vec<Guest>,
     draining: bool,
+    /// Of the touched, those that have no more to say in this pass.
+    alone: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -87,6 +91,7 @@ impl Peers {
             spares: Vec::with_capacity(SPARES),
             leaving: Vec::new(),
             draining: false,
+            alone: 0,
         }
     }
 
@@ -154,17 +159,20 @@ impl Peers {
     /// Reads once from each connection that is ready.
     pub(super) fn read_ready(&mut self, now: Moment) {
         mem::swap(&mut self.ready, &mut self.reading);
-        let mut bytes = 0;
+        let (mut bytes, mut written) = (0, 0);
         while let Some(slot) = self.reading.pop() {
             if let Some(peer) = self.peers.get_mut(slot) {
                 peer.is_ready = false;
                 peer.conn.borrow_room(&mut self.spares);
                 bytes += peer.read(now, &mut self.buffer);
+                written += peer.write_early(now);
+                peer.conn.return_room(&mut self.spares);
                 self.part(slot, now);
                 self.touch(slot);
             }
         }
         self.book.bytes_read.add(bytes as u64);
+        self.book.bytes_written.add(written as u64);
     }
 
     pub(super) fn deliver(&mut self, now: Moment, ticket: Ticket, outcome: Outcome) {
@@ -174,10 +182,18 @@ impl Peers {
         }
     }
 
+    /// Lets a connection say what has changed. One that has a single stream has no more to say in this pass: so
+    /// a few of them at a time are written to while what they are made of is still in the processor's cache.
     pub(super) fn changed(&mut self, now: Moment, ticket: Ticket) {
-        if let Some((slot, peer)) = self.addressed(ticket.to) {
-            peer.conn.changed(now, ticket.about);
-            self.touch(slot);
+        let Some(slot) = self.addressed(ticket.to).map(|(slot, _)| slot) else { return };
+        let peer = &mut self.peers[slot];
+        let is_alone = peer.conn.has_one_stream();
+        peer.conn.borrow_room(&mut self.spares);
+        peer.conn.changed(now, ticket.about);
+        self.touch(slot);
+        self.alone += usize::from(is_alone);
+        if self.alone == ALONE {
+            self.flush(now);
         }
     }
 
@@ -228,6 +244,7 @@ impl Peers {
             self.settle(slot, now);
         }
         self.writing = writing;
+        self.alone = 0;
         self.book.bytes_written.add(bytes as u64);
         self.book.add(tally);
     }

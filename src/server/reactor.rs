@@ -1,8 +1,8 @@
 //! The event loop: one thread that serves many connections. The only file that names mio.
 //!
-//! One pass: sleep until something happens; read each ready connection once and run what it asks;
-//! hand out what the engine brought; then write once to each connection that has something to say. A
-//! request that the engine answers at once is read, run, and answered in one pass.
+//! One pass: sleep until something happens; read each ready connection once, run what it asks, and write what
+//! could be answered at once; hand out what the engine brought; then write once to each connection that has
+//! something to say.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
@@ -23,6 +23,8 @@ use super::{Life, Shared};
 use crate::clock::Moment;
 
 const EVENTS: usize = 1024;
+/// Looks into the inbox in one pass.
+const ROUNDS: usize = 3;
 const BELL: Token = Token(usize::MAX);
 /// The listeners' tokens are the last ones before the bell's.
 const LISTENERS: usize = 1 << 31;
@@ -187,20 +189,26 @@ impl Reactor {
         }
     }
 
-    /// Takes in what came to the inbox until now: what that brings about waits for the next pass, so
-    /// that a pass ends.
+    /// Takes in what came to the inbox until now, and a few times what that brings about: so that a hand-over
+    /// is told in the pass that makes it, and a pass ends.
     fn take_in(&mut self, now: Moment) {
-        for _ in 0..self.outbox.len() {
-            match self.outbox.pop() {
-                Some(Item::Reply(ticket, outcome)) => self.peers.deliver(now, ticket, outcome),
-                Some(Item::Changed(ticket)) => self.peers.changed(now, ticket),
-                Some(Item::Arrival(socket)) => self.adopt(now, socket),
-                // There is room for one from each reactor.
-                Some(Item::Beat(felt)) => drop(felt.try_send(())),
-                Some(Item::Drain) => self.drain(),
-                Some(Item::Stop) => self.life = Life::Stopped,
-                None => return,
+        for _ in 0..ROUNDS {
+            for _ in 0..self.outbox.len() {
+                let Some(item) = self.outbox.pop() else { break };
+                self.take(now, item);
             }
+        }
+    }
+
+    fn take(&mut self, now: Moment, item: Item) {
+        match item {
+            Item::Reply(ticket, outcome) => self.peers.deliver(now, ticket, outcome),
+            Item::Changed(ticket) => self.peers.changed(now, ticket),
+            Item::Arrival(socket) => self.adopt(now, socket),
+            // There is room for one from each reactor.
+            Item::Beat(felt) => drop(felt.try_send(())),
+            Item::Drain => self.drain(),
+            Item::Stop => self.life = Life::Stopped,
         }
     }
 

@@ -297,6 +297,16 @@ impl Conn {
         }
     }
 
+    /// True if the engine owes the answer to a call.
+    pub(crate) fn owes(&self) -> bool {
+        self.streams.calls() > 0
+    }
+
+    /// True if nothing but one watch or one call can bring it more to say.
+    pub(crate) fn has_one_stream(&self) -> bool {
+        self.streams.len() == 1
+    }
+
     /// The bytes to write next.
     pub(crate) fn pending(&self) -> &[u8] {
         self.output.pending()
