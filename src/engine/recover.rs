@@ -52,10 +52,10 @@ pub(super) fn open_at(
     mut builder: EngineBuilder,
     keep: Keep,
     folder: Box<dyn Place>,
-    store: Store,
+    mut store: Store,
     around: impl FnOnce(Arc<DurableLog>) -> Arc<dyn Log>,
 ) -> Result<Engine, Error> {
-    let read = || {
+    let mut read = || {
         let kept = store.snapshot()?;
         Ok((kept.singles()?, kept.sessions()?, kept))
     };

@@ -72,6 +72,7 @@ impl KeptFacts {
             index: self.index,
             sessions: self.session_ids,
             starts: 0,
+            entry: 0,
             server_id: self.server_id.as_str().into(),
         };
         let mut records = self.records.clone();
@@ -97,20 +98,23 @@ impl UnitFacts {
     }
 }
 
-/// Makes an empty store in an empty file.
+/// Makes an empty store in an empty file, with a small journal, so that it is full soon.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub fn create_store(file: Box<dyn StorageBackend>, server_id: &str) -> Result<(), String> {
-    Store::create(file, server_id).map(drop).map_err(|fault| fault.to_string())
+    Store::create(file, JOURNAL, server_id).map(drop).map_err(|fault| fault.to_string())
 }
+
+/// Pages of its journal.
+const JOURNAL: u32 = 12;
 
 /// Opens a store and reads all that it holds.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub fn read_store(file: Box<dyn StorageBackend>) -> Result<KeptFacts, String> {
-    let read = Store::open(file).and_then(|store| store.snapshot()?.records());
+    let read = Store::open(file).and_then(|mut store| store.snapshot()?.records());
     read.map(KeptFacts::of).map_err(|fault| fault.to_string())
 }
 

@@ -51,25 +51,30 @@ fn check(what: &str, image: Image, before: &KeptFacts) -> bool {
     }
 }
 
-/// Every bit of the header, and of the rest as many as there is time for.
+/// Where the tables begin, behind the file's head and the journal.
+const TABLES: u64 = (1 + 512) * 4096;
+
+/// Every bit of the heads of the file and of its tables, and of the rest as many as there is time for.
 #[test]
 fn d6_a_flipped_bit_is_refused_or_means_nothing() {
     let mut rng = Rng::with_seed(6);
     for (which, image) in images() {
         let before = found(image.clone()).unwrap();
-        let (mut refused, mut bits) = (0, 0);
+        let (mut refused, mut bits, mut in_journal) = (0, 0, 0);
         for bit in 0..image.len() * 8 {
-            let is_header = bit < 512 * 8;
+            let is_header = bit < 24 * 8 || (TABLES..TABLES + 512).contains(&(bit / 8));
             if !is_header && (image.is_hole(bit / 8) || rng.u32(..512) != 0) {
                 continue;
             }
             let mut image = image.clone();
             image.flip(bit);
             bits += 1;
+            in_journal += u32::from((4096..TABLES).contains(&(bit / 8)));
             refused += u32::from(check(&format!("{which}, bit {bit}"), image, &before));
         }
         println!("{which}: {bits} bits flipped, {refused} refused");
         assert!(refused > 2_000 && bits > 4_096, "{bits} bits, {refused} refused");
+        assert!(in_journal > 1_000, "{in_journal} in the journal");
     }
 }
 

@@ -14,7 +14,7 @@ use super::OnFailure;
 use super::canary;
 use super::keeper::{Handed, Keeper};
 use super::place::{Place, io_fault};
-use super::store::{Fault, Store};
+use super::store::{Fault, Snapshot, Store};
 use crate::bell;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -86,7 +86,7 @@ impl Inner {
         loop {
             self.run_all();
             match self.state.load() {
-                State::Closing => return self.run_all(),
+                State::Closing => return self.end(),
                 State::Failed => return,
                 State::Full => {
                     self.look();
@@ -151,21 +151,18 @@ impl Inner {
             self.get_stuck(keeper);
             return false;
         }
-        let batch = keeper.batch();
+        let mut batch = keeper.batch();
         #[cfg(feature = "failpoints")]
         if self.planted == Some(canary::Canary::AnswerBeforeCommit) {
             keeper.held.iter_mut().for_each(|handed| handed.unit.release());
         }
         let clock = Clock::system();
         let began = clock.now();
-        let mut kept = keeper.keep(&batch);
+        let mut kept = keeper.keep(&mut batch);
         if matches!(kept, Err(Fault::Full)) {
-            let was_open = self.state.compare_exchange(State::Open, State::Full).is_ok();
-            // The thread looks for room from now on, also where a caller has found that there is none.
-            self.nudge();
-            let reserve = keeper.make_room();
+            let (was_open, reserve) = self.find_room(keeper);
             if was_open && reserve.is_ok() {
-                kept = keeper.keep(&batch);
+                kept = keeper.keep(&mut batch);
             }
             kept = reserve.and(kept);
         }
@@ -187,6 +184,46 @@ impl Inner {
                 self.fail(keeper, fault);
                 false
             }
+        }
+    }
+
+    /// The disk is full. Whether that is new, and what came of giving the reserve up.
+    fn find_room(&self, keeper: &mut Keeper) -> (bool, Result<(), Fault>) {
+        let was_open = self.state.compare_exchange(State::Open, State::Full).is_ok();
+        // The thread looks for room from now on, also where a caller has found that there is none.
+        self.nudge();
+        (was_open, keeper.make_room())
+    }
+
+    /// All that is kept now.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Error> {
+        let taken = bell::as_writer(|| self.snapshot_of(&mut self.keeper()));
+        bell::ring();
+        self.tell();
+        taken
+    }
+
+    fn snapshot_of(&self, keeper: &mut Keeper) -> Result<Snapshot, Error> {
+        let Some(store) = &mut keeper.store else {
+            return Err(self.failure.get().cloned().unwrap_or_else(|| self.full()));
+        };
+        store.snapshot().map_err(|fault| match fault {
+            Fault::Full => {
+                let (_, _tried_again_by_the_thread) = self.find_room(keeper);
+                self.full()
+            }
+            fault => {
+                self.fail(keeper, fault);
+                self.failed()
+            }
+        })
+    }
+
+    /// In order: the next start finds an empty journal. If this fails nothing is lost, it is found there.
+    fn end(&self) {
+        self.run_all();
+        if let Some(store) = &mut self.keeper().store {
+            let _it_stays_in_the_journal = store.settle();
         }
     }
 

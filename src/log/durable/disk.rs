@@ -1,6 +1,6 @@
 //! The file that the store writes, and what failed about it.
 //!
-//! The store crate's header says, in one bit that nothing covers, which of its last two commits counts: a
+//! The journal stands in front, the store crate's tables behind it. The store crate's header says, in one bit that nothing covers, which of its last two commits counts: a
 //! bit that flips on the disk would silently undo one. So a checksum of ours stands behind the header, in
 //! the same sector and written with it.
 
@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crossbeam::atomic::AtomicCell;
 use redb::StorageBackend;
 
 /// What the disk refused first. The store goes on failing after that.
@@ -58,47 +59,105 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub(super) struct Disk {
     file: Box<dyn StorageBackend>,
-    trouble: Trouble,
+    pub(super) trouble: Trouble,
+    is_given_up: AtomicCell<bool>,
 }
 
 impl Disk {
-    pub(super) fn new(file: Box<dyn StorageBackend>, trouble: Trouble) -> Self {
-        Self { file, trouble }
+    pub(super) fn new(file: Box<dyn StorageBackend>) -> Arc<Self> {
+        let (trouble, is_given_up) = (Trouble::default(), AtomicCell::new(false));
+        Arc::new(Self { file, trouble, is_given_up })
     }
-}
 
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
+    /// From now on nothing is written: the store crate doesn't know what failed beside it, and would end in
+    /// order.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true);
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        let given_up = self.is_given_up.load();
+        if given_up { Err(io::Error::other("a write or a sync failed before")) } else { Ok(()) }
+    }
+
+    pub(super) fn len(&self) -> io::Result<u64> {
         self.trouble.note(self.file.len())
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.trouble.note(self.file.read(offset, out))
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.trouble.note(self.file.set_len(len))
+    pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
+        self.trouble.note(self.may_write().and_then(|()| self.file.set_len(len)))
     }
 
-    fn sync_data(&self) -> io::Result<()> {
+    pub(super) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.trouble.note(self.may_write().and_then(|()| self.file.write(offset, data)))
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
         // What the system could not write it may forget, so no later sync says anything: a disk that
         // is full only now is a disk that failed.
-        let synced = self.file.sync_data().map_err(|error| match is_full(&error) {
-            true => io::Error::other(format!("a sync failed: {error}")),
-            false => error,
+        let synced = self.may_write().and_then(|()| self.file.sync_data()).map_err(|error| {
+            match is_full(&error) {
+                true => io::Error::other(format!("a sync failed: {error}")),
+                false => error,
+            }
         });
         self.trouble.note_last(synced)
     }
+}
+
+/// The part of the file behind the journal, which the store crate takes for a file of its own.
+#[derive(Debug)]
+pub(super) struct Tables {
+    disk: Arc<Disk>,
+    from: u64,
+}
+
+impl Tables {
+    pub(super) fn new(disk: Arc<Disk>, from: u64) -> Self {
+        Self { disk, from }
+    }
+
+    /// Whether the header is what was written.
+    pub(super) fn has_whole_header(&self) -> io::Result<bool> {
+        let mut header = [0; HEADER + 4];
+        if StorageBackend::len(self)? < PAGE {
+            return Ok(false);
+        }
+        self.disk.read(self.from, &mut header)?;
+        Ok(header.split_last_chunk().is_some_and(|(header, sum)| *sum == checksum(header)))
+    }
+}
+
+impl StorageBackend for Tables {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.len()?.saturating_sub(self.from))
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.read(self.from + offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_len(self.from + len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let written = match (offset, data.len()) {
-            (0, HEADER) => self.file.write(0, &[data, &checksum(data)].concat()),
+        match (offset, data.len()) {
+            (0, HEADER) => self.disk.write(self.from, &[data, &checksum(data)].concat()),
             (offset, _) if offset < PAGE => {
-                Err(io::Error::other("the store's header is not what this version knows"))
+                let why = "the store's header is not what this version knows";
+                self.disk.trouble.note(Err(io::Error::other(why)))
             }
-            _ => self.file.write(offset, data),
-        };
-        self.trouble.note(written)
+            _ => self.disk.write(self.from + offset, data),
+        }
     }
 }
 
@@ -111,16 +170,6 @@ fn checksum(header: &[u8]) -> [u8; 4] {
     hasher.update(b"the header of a tenure store");
     hasher.update(header);
     hasher.finalize().to_be_bytes()
-}
-
-/// Whether the header of a store is what was written.
-pub(super) fn has_whole_header(file: &dyn StorageBackend) -> io::Result<bool> {
-    let mut header = [0; HEADER + 4];
-    if file.len()? < PAGE {
-        return Ok(false);
-    }
-    file.read(0, &mut header)?;
-    Ok(header.split_last_chunk().is_some_and(|(header, sum)| *sum == checksum(header)))
 }
 
 /// A file of the system's.

@@ -11,6 +11,7 @@ use redb::StorageBackend;
 
 use super::backup;
 use super::disk::{OsFile, is_full};
+use super::journal::PAGES;
 use super::place::{Place, io_fault};
 use super::store::{Batch, Fault, Singles, Store};
 use super::witness::{WITNESS, Witness};
@@ -68,7 +69,7 @@ impl Folder {
     }
 
     /// Keeps what an older version wrote, before it is changed.
-    fn back_up(&self, store: &Store, format: u64) -> Result<(), Fault> {
+    fn back_up(&self, store: &mut Store, format: u64) -> Result<(), Fault> {
         let path = self.path.join(format!("format-{format}.backup"));
         let new = path.with_extension("backup.new");
         let mut options = OpenOptions::new();
@@ -97,7 +98,7 @@ impl Folder {
             witness.check(&found)?;
         }
         if let Some(format) = store.older() {
-            self.back_up(&store, format)?;
+            self.back_up(&mut store, format)?;
             store.migrate()?;
         }
         match self.count(&mut store, &found) {
@@ -115,7 +116,7 @@ impl Folder {
         let witness = Witness::before(found);
         witness.write(&self.path).map_err(io_fault)?;
         self.sync()?;
-        store.commit(&Batch::start(found.starts + 1))?;
+        store.commit(&mut Batch::start(found.starts + 1))?;
         witness.after().write(&self.path).map_err(io_fault)
     }
 
@@ -152,7 +153,7 @@ impl Folder {
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(new).map_err(io_fault)?;
         let again = file.try_clone().map_err(io_fault)?;
-        fill(&mut Store::create(Box::new(OsFile(file)), server_id)?)?;
+        fill(&mut Store::create(Box::new(OsFile(file)), PAGES, server_id)?)?;
         again.sync_all().map_err(io_fault)
     }
 
@@ -289,7 +290,7 @@ mod tests {
         let mut store = folder.store("a-server").unwrap();
         let mut batch = Batch::default();
         batch.keep(&Change::Floor(77));
-        store.commit(&batch).unwrap();
+        store.commit(&mut batch).unwrap();
         store.claim(0).unwrap();
         drop(store);
         let kept = folder.store("").unwrap().snapshot().unwrap().singles().unwrap();

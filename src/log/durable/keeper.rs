@@ -56,7 +56,7 @@ impl Keeper {
     }
 
     /// Writes a batch in one commit. False if there was nothing to write.
-    pub(super) fn keep(&mut self, batch: &Batch) -> Result<bool, Fault> {
+    pub(super) fn keep(&mut self, batch: &mut Batch) -> Result<bool, Fault> {
         let store = self.store.as_mut().ok_or(Fault::Full)?;
         if batch.is_empty() { Ok(false) } else { store.commit(batch).map(|()| true) }
     }

@@ -8,9 +8,9 @@
 //! What was handed over and can't be kept is never unwound. A full disk holds it back until there is
 //! room; after any other failure nothing is let go any more, and everybody is told.
 //!
-//! Reading order: `committer` (who writes, and when), `keeper` (one commit), `store` (tables), `disk` and
-//! `place` (the file, and where it is), `folder` and `witness` (the data directory); then `backup` and
-//! `offline` (what is done beside a server).
+//! Reading order: `committer` (who writes, and when), `keeper` (one commit), `store` (a journal and tables),
+//! `journal`, `disk` and `place` (the file, and where it is), `folder` and `witness` (the data directory);
+//! then `backup` and `offline` (what is done beside a server).
 
 mod backup;
 #[cfg(feature = "failpoints")]
@@ -19,6 +19,7 @@ pub mod canary;
 mod committer;
 mod disk;
 pub(crate) mod folder;
+mod journal;
 mod keeper;
 pub(crate) mod offline;
 pub(crate) mod place;
@@ -123,13 +124,7 @@ impl Log for DurableLog {
     }
 
     fn backup(&self, to: &mut dyn io::Write) -> io::Result<()> {
-        let kept = {
-            let keeper = self.inner.keeper();
-            let Some(store) = &keeper.store else {
-                return Err(io::Error::other(self.admit(true).err().unwrap_or(self.inner.full())));
-            };
-            store.snapshot().map_err(|fault| io::Error::other(keeper.folder.tell(fault)))?
-        };
+        let kept = self.inner.snapshot().map_err(io::Error::other)?;
         backup::write(&kept, to)
     }
 }

@@ -76,7 +76,7 @@ pub struct Restored {
 pub(crate) fn inspect(path: &Path) -> Result<Inspection, Error> {
     let folder = Folder::open(path, true)?;
     let read = || {
-        let store = folder.reopen()?;
+        let mut store = folder.reopen()?;
         let kept = store.snapshot()?;
         let singles = kept.singles()?;
         let mut inspection = Inspection {
@@ -107,7 +107,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Inspection, Error> {
 pub(crate) fn backup(path: &Path, to: impl Write) -> io::Result<()> {
     let folder = Folder::open(path, true).map_err(io::Error::other)?;
     let tell = |fault| io::Error::other(folder.tell(fault));
-    let store = folder.reopen().map_err(tell)?;
+    let mut store = folder.reopen().map_err(tell)?;
     backup::write(&store.snapshot().map_err(tell)?, to)
 }
 
@@ -184,10 +184,10 @@ fn fill(store: &mut Store, from: impl Read) -> Result<Restored, Fault> {
         }
         records += 1;
         if records % AT_A_TIME == 0 {
-            store.commit(&std::mem::take(&mut batch))?;
+            store.commit(&mut batch)?;
         }
         Ok(())
     })?;
-    store.commit(&batch)?;
+    store.commit(&mut batch)?;
     Ok(restored)
 }

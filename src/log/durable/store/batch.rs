@@ -14,6 +14,7 @@ pub(crate) type Records = BTreeMap<(&'static str, Box<[u8]>), Box<[u8]>>;
 
 /// Changes that are kept together: of each key, the last one.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Batch {
     pub(super) elections: BTreeMap<Box<str>, Option<Vec<u8>>>,
     pub(super) created: BTreeMap<Box<str>, Option<Vec<u8>>>,
@@ -59,6 +60,18 @@ impl Batch {
             Change::Index(index) => self.index = self.index.max(index),
             Change::SessionIds(ids) => self.session_ids = self.session_ids.max(ids),
         }
+    }
+
+    /// Adds what is newer.
+    pub(super) fn absorb(&mut self, newer: Self) {
+        let Self { elections, created, sessions, floor, index, session_ids, starts } = newer;
+        self.elections.extend(elections);
+        self.created.extend(created);
+        self.sessions.extend(sessions);
+        self.floor = self.floor.max(floor);
+        self.index = self.index.max(index);
+        self.session_ids = self.session_ids.max(session_ids);
+        self.starts = self.starts.max(starts);
     }
 
     /// Does to records what a commit of this does.

@@ -1,9 +1,11 @@
-//! Tables in one file of the store crate: a batch goes in by one commit, and all comes back from a snapshot.
+//! A journal and tables in one file: a batch is appended to the journal by one write and one sync, and goes
+//! into the tables with many others, by one commit of the store crate's. All comes back from a snapshot.
 //!
-//! Each commit has two phases, so that a power cut between them leaves the one before it whole. No
-//! savepoint, no commit without a sync.
+//! Each commit of the tables has two phases, so that a power cut between them leaves the one before it
+//! whole. No savepoint, no commit without a sync.
 
 mod batch;
+mod entry;
 mod snapshot;
 
 pub(crate) use self::batch::Batch;
@@ -14,12 +16,14 @@ pub(super) use self::batch::sealed_early;
 pub(crate) use self::snapshot::{KeptElection, Singles, Snapshot};
 
 use std::fmt;
+use std::sync::Arc;
 
 use redb::{
     Database, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,
 };
 
-use super::disk::{self, Disk, Trouble};
+use super::disk::{self, Disk, Tables, Trouble};
+use super::journal::Journal;
 use super::place;
 use crate::log::record::{self, BadRecord};
 
@@ -53,11 +57,19 @@ enum Single {
     Sessions,
     /// How often the store was opened to be used.
     Starts,
+    /// The last entry of the journal that the tables hold.
+    Entry,
 }
 
 impl Single {
-    const ALL: [Single; 5] =
-        [Single::Format, Single::Floor, Single::Index, Single::Sessions, Single::Starts];
+    const ALL: [Single; 6] = [
+        Single::Format,
+        Single::Floor,
+        Single::Index,
+        Single::Sessions,
+        Single::Starts,
+        Single::Entry,
+    ];
 
     fn key(self) -> &'static str {
         match self {
@@ -66,6 +78,7 @@ impl Single {
             Single::Index => "latch-index",
             Single::Sessions => "session-ids",
             Single::Starts => "starts",
+            Single::Entry => "journal-entry",
         }
     }
 
@@ -105,46 +118,65 @@ pub(crate) struct Store {
     trouble: Trouble,
     /// What there is one of and only rises, by its place in `Single::ALL`.
     raised: [u64; Single::ALL.len()],
+    journal: Journal,
+    /// What is in the journal, and not in the tables yet.
+    pending: Batch,
 }
 
 impl Store {
-    /// Makes an empty store of this server in an empty file.
-    pub(crate) fn create(file: Box<dyn StorageBackend>, server_id: &str) -> Result<Self, Fault> {
-        let store = Self::over(file)?;
+    /// Makes an empty store of this server in an empty file, with a journal of so many pages.
+    pub(crate) fn create(
+        file: Box<dyn StorageBackend>,
+        pages: u32,
+        server_id: &str,
+    ) -> Result<Self, Fault> {
+        let disk = Disk::new(file);
+        let journal = Journal::create(disk.clone(), pages)?;
+        let store = Self::over(disk, journal)?;
         store.begin(server_id)?;
         Ok(store)
     }
 
-    /// Opens what `file` holds.
+    /// Opens what `file` holds. What stands in the journal goes into the tables first.
     pub(crate) fn open(file: Box<dyn StorageBackend>) -> Result<Self, Fault> {
         // The store crate would begin anew in it, and so would every term.
         if file.len().map_err(place::io_fault)? == 0 {
             return Err(Fault::Damaged("its file is empty, and never was when it was made".into()));
         }
-        if !disk::has_whole_header(&*file).map_err(place::io_fault)? {
-            let why = "the header of its file is not what was written: it was changed or cut short";
+        let disk = Disk::new(file);
+        let journal = Journal::open(disk.clone())?;
+        if !Tables::new(disk.clone(), journal.end()).has_whole_header().map_err(place::io_fault)? {
+            let why =
+                "the header of its tables is not what was written: it was changed or cut short";
             return Err(Fault::Damaged(why.into()));
         }
-        let mut store = Self::over(file)?;
-        match store.snapshot()?.single(Single::Format)? {
+        let mut store = Self::over(disk, journal)?;
+        match store.tables()?.single(Single::Format)? {
             OLDEST..=FORMAT => {}
             found if found > FORMAT => return Err(Fault::TooNew { found }),
             found => return Err(Fault::Damaged(format!("there never was a format {found}"))),
         }
-        let Singles { format, floor, index, sessions, starts, .. } = store.snapshot()?.singles()?;
-        store.raised = [format, floor, index, sessions, starts];
+        let Singles { format, floor, index, sessions, starts, entry, .. } =
+            store.tables()?.singles()?;
+        store.raised = [format, floor, index, sessions, starts, entry];
+        for found in store.journal.recover(entry)? {
+            let batch = entry::read(&found.body);
+            let unknown = || Fault::Damaged(format!("entry {} of its journal", found.number));
+            store.pending.absorb(batch.ok_or_else(unknown)?);
+        }
+        store.settle()?;
         Ok(store)
     }
 
-    fn over(file: Box<dyn StorageBackend>) -> Result<Self, Fault> {
-        let trouble = Trouble::default();
-        let disk = Disk::new(file, trouble.clone());
+    fn over(disk: Arc<Disk>, journal: Journal) -> Result<Self, Fault> {
+        let trouble = disk.trouble.clone();
         let mut builder = Database::builder();
         // What a clean end has left is otherwise believed as it stands, and a damaged page is a panic.
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-        let database = builder.create_with_backend(disk);
+        let database = builder.create_with_backend(Tables::new(disk, journal.end()));
         let database = database.map_err(|error| fault(&trouble, &error))?;
-        Ok(Self { pin: None, database, trouble, raised: [0; Single::ALL.len()] })
+        let (raised, pending) = ([0; Single::ALL.len()], Batch::default());
+        Ok(Self { pin: None, database, trouble, raised, journal, pending })
     }
 
     /// The format it was written in, if that is an older one.
@@ -189,14 +221,45 @@ impl Store {
         write.commit().map_err(|error| self.fault(&error))
     }
 
-    /// Makes a batch durable: whole, or not at all.
-    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), Fault> {
+    /// Makes a batch durable: whole, or not at all. It is empty then; after a fault it is as it was.
+    pub(crate) fn commit(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+        let len = entry::len(batch);
+        if !self.journal.has_room(len, false) {
+            self.settle()?;
+        }
+        if self.journal.has_room(len, true) {
+            self.trouble.forget();
+            self.journal.append(|out| entry::put(batch, out))?;
+            self.pending.absorb(std::mem::take(batch));
+            return Ok(());
+        }
+        self.enter(batch)?;
+        *batch = Batch::default();
+        Ok(())
+    }
+
+    /// Puts what is in the journal into the tables.
+    pub(crate) fn settle(&mut self) -> Result<(), Fault> {
+        if self.journal.last() > self.raised[Single::Entry as usize] {
+            let pending = std::mem::take(&mut self.pending);
+            if let Err(fault) = self.enter(&pending) {
+                self.pending = pending;
+                return Err(fault);
+            }
+        }
+        self.journal.restart();
+        Ok(())
+    }
+
+    /// Puts a batch into the tables, with all that the journal has.
+    fn enter(&mut self, batch: &Batch) -> Result<(), Fault> {
         let write = self.begin_write()?;
         let raised = [
             (Single::Floor, batch.floor),
             (Single::Index, batch.index),
             (Single::Sessions, batch.session_ids),
             (Single::Starts, batch.starts),
+            (Single::Entry, self.journal.last()),
         ];
         let raised = raised.map(|(single, to)| (single, to, to > self.raised[single as usize]));
         let sealed = raised.map(|(single, to, is_new)| (single, is_new.then(|| single.sealed(to))));
@@ -228,7 +291,13 @@ impl Store {
     }
 
     /// All that is kept now, whatever is kept later.
-    pub(crate) fn snapshot(&self) -> Result<Snapshot, Fault> {
+    pub(crate) fn snapshot(&mut self) -> Result<Snapshot, Fault> {
+        self.settle()?;
+        self.tables()
+    }
+
+    /// What the tables hold.
+    fn tables(&self) -> Result<Snapshot, Fault> {
         let read = self.database.begin_read().map_err(|error| self.fault(&error))?;
         Ok(Snapshot::of(read, self.trouble.clone()))
     }

@@ -24,6 +24,8 @@ pub(crate) struct Singles {
     pub(crate) index: u64,
     pub(crate) sessions: u64,
     pub(crate) starts: u64,
+    /// The last entry of the journal that stands in the tables.
+    pub(crate) entry: u64,
     pub(crate) server_id: Box<str>,
 }
 
@@ -71,6 +73,7 @@ impl Snapshot {
             index: self.single(Single::Index)?,
             sessions: self.single(Single::Sessions)?,
             starts: self.single(Single::Starts)?,
+            entry: self.single(Single::Entry)?,
             server_id: String::from_utf8(id)
                 .map_err(|_| Fault::Damaged(format!("{META}/{SERVER_ID} is no text")))?
                 .into(),
