@@ -10,6 +10,7 @@ pub use redb::StorageBackend;
 
 use crate::engine::{Engine, EngineBuilder};
 use crate::error::Error;
+use crate::log::durable::medium::Medium;
 use crate::log::durable::place::Place;
 use crate::log::durable::store::{Batch, Records, Singles, Store};
 use crate::log::{Change, Log, Unit};
@@ -103,7 +104,7 @@ impl UnitFacts {
 /// # Errors
 /// What is wrong, in words.
 pub fn create_store(file: Box<dyn StorageBackend>, server_id: &str) -> Result<(), String> {
-    Store::create(file, JOURNAL, server_id).map(drop).map_err(|fault| fault.to_string())
+    Store::create(file.into(), JOURNAL, server_id).map(drop).map_err(|fault| fault.to_string())
 }
 
 /// Pages of its journal.
@@ -114,7 +115,7 @@ const JOURNAL: u32 = 12;
 /// # Errors
 /// What is wrong, in words.
 pub fn read_store(file: Box<dyn StorageBackend>) -> Result<KeptFacts, String> {
-    let read = Store::open(file).and_then(|mut store| store.snapshot()?.records());
+    let read = Store::open(file.into()).and_then(|mut store| store.snapshot()?.records());
     read.map(KeptFacts::of).map_err(|fault| fault.to_string())
 }
 
@@ -123,7 +124,7 @@ pub fn read_store(file: Box<dyn StorageBackend>) -> Result<KeptFacts, String> {
 /// # Errors
 /// What is wrong, in words.
 pub fn claim_format(file: Box<dyn StorageBackend>, format: u64) -> Result<(), String> {
-    let claimed = Store::open(file).and_then(|store| store.claim(format));
+    let claimed = Store::open(file.into()).and_then(|store| store.claim(format));
     claimed.map_err(|fault| fault.to_string())
 }
 
@@ -166,8 +167,8 @@ impl Place for OnPlatter {
         Path::new("platter")
     }
 
-    fn file(&self) -> io::Result<Box<dyn StorageBackend>> {
-        self.0.file()
+    fn file(&self) -> io::Result<Medium> {
+        self.0.file().map(Medium::from)
     }
 
     fn hold_back(&self) -> io::Result<bool> {

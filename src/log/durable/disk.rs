@@ -4,13 +4,13 @@
 //! bit that flips on the disk would silently undo one. So a checksum of ours stands behind the header, in
 //! the same sector and written with it.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::atomic::AtomicCell;
 use redb::StorageBackend;
+
+use super::medium::{Medium, Through};
 
 /// What the disk refused first. The store goes on failing after that.
 #[derive(Clone, Debug, Default)]
@@ -59,14 +59,17 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub(super) struct Disk {
     file: Box<dyn StorageBackend>,
+    /// None where the system has no such way, or had none once.
+    through: Mutex<Option<Through>>,
     pub(super) trouble: Trouble,
     is_given_up: AtomicCell<bool>,
 }
 
 impl Disk {
-    pub(super) fn new(file: Box<dyn StorageBackend>) -> Arc<Self> {
+    pub(super) fn new(medium: Medium) -> Arc<Self> {
+        let Medium { file, through } = medium;
         let (trouble, is_given_up) = (Trouble::default(), AtomicCell::new(false));
-        Arc::new(Self { file, trouble, is_given_up })
+        Arc::new(Self { file, through: Mutex::new(through), trouble, is_given_up })
     }
 
     /// From now on nothing is written: the store crate doesn't know what failed beside it, and would end in
@@ -94,6 +97,20 @@ impl Disk {
 
     pub(super) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.trouble.note(self.may_write().and_then(|()| self.file.write(offset, data)))
+    }
+
+    /// Writes whole blocks, and returns when they are safe.
+    pub(super) fn write_through(&self, offset: u64, blocks: &[u8]) -> io::Result<()> {
+        let mut through = self.through.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(way) = &mut *through {
+            let written = self.may_write().and_then(|()| way.write(offset, blocks));
+            if self.trouble.note(written)? {
+                return Ok(());
+            }
+            *through = None;
+        }
+        self.write(offset, blocks)?;
+        self.sync()
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
@@ -170,30 +187,4 @@ fn checksum(header: &[u8]) -> [u8; 4] {
     hasher.update(b"the header of a tenure store");
     hasher.update(header);
     hasher.finalize().to_be_bytes()
-}
-
-/// A file of the system's.
-#[derive(Debug)]
-pub(super) struct OsFile(pub(super) File);
-
-impl StorageBackend for OsFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(out, offset)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(data, offset)
-    }
 }

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use redb::StorageBackend;
-
 use super::backup;
-use super::disk::{OsFile, is_full};
+use super::disk::is_full;
 use super::journal::PAGES;
+use super::medium::Medium;
 use super::place::{Place, io_fault};
 use super::store::{Batch, Fault, Singles, Store};
 use super::witness::{WITNESS, Witness};
@@ -149,12 +148,9 @@ impl Folder {
         server_id: &str,
         fill: impl FnOnce(&mut Store) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let file = options.open(new).map_err(io_fault)?;
-        let again = file.try_clone().map_err(io_fault)?;
-        fill(&mut Store::create(Box::new(OsFile(file)), PAGES, server_id)?)?;
-        again.sync_all().map_err(io_fault)
+        let medium = Medium::create(new).map_err(io_fault)?;
+        fill(&mut Store::create(medium, PAGES, server_id)?)?;
+        File::open(new).and_then(|file| file.sync_all()).map_err(io_fault)
     }
 
     /// Makes names in the directory durable, and its own name in the one around it; also those around that,
@@ -176,9 +172,8 @@ impl Place for Folder {
         &self.path
     }
 
-    fn file(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(STORE));
-        Ok(Box::new(OsFile(file?)))
+    fn file(&self) -> io::Result<Medium> {
+        Medium::open(&self.path.join(STORE))
     }
 
     fn hold_back(&self) -> io::Result<bool> {

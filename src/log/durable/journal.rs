@@ -117,7 +117,7 @@ impl Journal {
         buffer.extend_from_within(..);
         let again = head_of(at + pages as u32, number, &buffer[HEAD..HEAD + len]);
         buffer[pages * PAGE..][..HEAD].copy_from_slice(&again);
-        let written = self.disk.write(offset(at), buffer).and_then(|()| self.disk.sync());
+        let written = self.disk.write_through(offset(at), buffer);
         written.map_err(|error| {
             self.disk.give_up();
             io_fault(error)
@@ -231,9 +231,16 @@ fn offset(page: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use redb::StorageBackend;
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::log::durable::medium::Medium;
+
+    fn in_memory() -> Medium {
+        let file: Box<dyn StorageBackend> = Box::new(InMemoryBackend::new());
+        file.into()
+    }
 
     fn body(number: u64) -> Vec<u8> {
         // The third takes two pages, and so four.
@@ -243,7 +250,7 @@ mod tests {
 
     /// A file with so many entries, and the page that each begins on.
     fn filled(entries: u64) -> (Arc<Disk>, Vec<u32>) {
-        let disk = Disk::new(Box::new(InMemoryBackend::new()));
+        let disk = Disk::new(in_memory());
         let mut journal = Journal::create(disk.clone(), 16).unwrap();
         let mut begins = Vec::new();
         for number in 1..=entries {
@@ -314,7 +321,7 @@ mod tests {
 
     #[test]
     fn no_room_is_known_before_it_is_asked_for() {
-        let disk = Disk::new(Box::new(InMemoryBackend::new()));
+        let disk = Disk::new(in_memory());
         let mut journal = Journal::create(disk, 4).unwrap();
         let most = 2 * PAGE - HEAD;
         assert!(journal.has_room(most, false) && !journal.has_room(most + 1, true));
@@ -326,7 +333,7 @@ mod tests {
 
     #[test]
     fn another_file_is_refused_in_words() {
-        let disk = Disk::new(Box::new(InMemoryBackend::new()));
+        let disk = Disk::new(in_memory());
         assert!(Journal::open(disk.clone()).unwrap_err().to_string().contains("head"));
         disk.set_len(4096).unwrap();
         disk.write(0, b"redb and more").unwrap();

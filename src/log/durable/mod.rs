@@ -9,7 +9,7 @@
 //! room; after any other failure nothing is let go any more, and everybody is told.
 //!
 //! Reading order: `committer` (who writes, and when), `keeper` (one commit), `store` (a journal and tables),
-//! `journal`, `disk` and `place` (the file, and where it is), `folder` and `witness` (the data directory);
+//! `journal`, `disk`, `medium` and `place` (the file, and where it is), `folder` and `witness` (the data directory);
 //! then `backup` and `offline` (what is done beside a server).
 
 mod backup;
@@ -21,6 +21,7 @@ mod disk;
 pub(crate) mod folder;
 mod journal;
 mod keeper;
+pub(crate) mod medium;
 pub(crate) mod offline;
 pub(crate) mod place;
 pub(crate) mod store;

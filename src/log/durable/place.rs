@@ -4,9 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use redb::StorageBackend;
-
 use super::disk::is_full;
+use super::medium::Medium;
 use super::store::{Fault, Store};
 use crate::error::Error;
 
@@ -16,7 +15,7 @@ pub(crate) trait Place: fmt::Debug + Send {
     fn path(&self) -> &Path;
 
     /// The store's file, which is there.
-    fn file(&self) -> io::Result<Box<dyn StorageBackend>>;
+    fn file(&self) -> io::Result<Medium>;
 
     /// Sets room aside, unless it is already. False if there is none.
     fn hold_back(&self) -> io::Result<bool>;

@@ -18,12 +18,11 @@ pub(crate) use self::snapshot::{KeptElection, Singles, Snapshot};
 use std::fmt;
 use std::sync::Arc;
 
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::disk::{self, Disk, Tables, Trouble};
 use super::journal::Journal;
+use super::medium::Medium;
 use super::place;
 use crate::log::record::{self, BadRecord};
 
@@ -125,25 +124,21 @@ pub(crate) struct Store {
 
 impl Store {
     /// Makes an empty store of this server in an empty file, with a journal of so many pages.
-    pub(crate) fn create(
-        file: Box<dyn StorageBackend>,
-        pages: u32,
-        server_id: &str,
-    ) -> Result<Self, Fault> {
-        let disk = Disk::new(file);
+    pub(crate) fn create(medium: Medium, pages: u32, server_id: &str) -> Result<Self, Fault> {
+        let disk = Disk::new(medium);
         let journal = Journal::create(disk.clone(), pages)?;
         let store = Self::over(disk, journal)?;
         store.begin(server_id)?;
         Ok(store)
     }
 
-    /// Opens what `file` holds. What stands in the journal goes into the tables first.
-    pub(crate) fn open(file: Box<dyn StorageBackend>) -> Result<Self, Fault> {
+    /// Opens what `medium` holds. What stands in the journal goes into the tables first.
+    pub(crate) fn open(medium: Medium) -> Result<Self, Fault> {
         // The store crate would begin anew in it, and so would every term.
-        if file.len().map_err(place::io_fault)? == 0 {
+        if medium.file.len().map_err(place::io_fault)? == 0 {
             return Err(Fault::Damaged("its file is empty, and never was when it was made".into()));
         }
-        let disk = Disk::new(file);
+        let disk = Disk::new(medium);
         let journal = Journal::open(disk.clone())?;
         if !Tables::new(disk.clone(), journal.end()).has_whole_header().map_err(place::io_fault)? {
             let why =
