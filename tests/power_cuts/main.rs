@@ -316,6 +316,11 @@ mod canaries {
     }
 
     #[test]
+    fn d1_canary_a_forgotten_journal_is_noticed() {
+        assert!(noticed(Canary::JournalForgotten).contains("units"));
+    }
+
+    #[test]
     fn d1_canary_a_term_from_memory_is_noticed() {
         assert!(noticed(Canary::VacantForgotten).contains("is given anew"));
     }

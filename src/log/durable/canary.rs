@@ -14,6 +14,8 @@ pub enum Canary {
     FloorForgotten,
     /// After a restart, an election that nobody stands in begins anew.
     VacantForgotten,
+    /// A start doesn't look into the journal.
+    JournalForgotten,
 }
 
 thread_local! {

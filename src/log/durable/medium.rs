@@ -106,3 +106,26 @@ impl StorageBackend for OsFile {
         self.0.write_all_at(data, offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::durable::disk::Disk;
+
+    /// Also where the file system refuses the way past its cache: blocks of such a size it does refuse, if
+    /// it cares.
+    #[test]
+    fn what_is_written_through_is_there_for_who_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        Medium::create(&path).unwrap().file.set_len(4 * BLOCK as u64).unwrap();
+        let disk = Disk::new(Medium::open(&path).unwrap());
+        let block = [7; BLOCK];
+        for (offset, len) in [(0, BLOCK), (BLOCK, BLOCK), (17, 100), (2 * BLOCK, BLOCK), (5, 1)] {
+            disk.write_through(offset as u64, &block[..len]).unwrap();
+            let mut found = vec![0; len];
+            disk.read(offset as u64, &mut found).unwrap();
+            assert_eq!(found, block[..len], "{len} bytes at {offset}");
+        }
+    }
+}
