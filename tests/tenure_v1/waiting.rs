@@ -176,6 +176,21 @@ async fn only_if_leads_holds_for_who_waits_too() {
     assert_eq!((reply.entered, &*show(&reply.state)), (false, "t2 b []"));
 }
 
+/// What it is told does not depend on who else waits.
+#[tokio::test]
+async fn only_if_leads_does_not_wait_in_line_for_the_lead_of_another() {
+    let (host, holder, holds, waiter, waits) = two().await;
+    holder.enter(holds, "jobs", "b").await.unwrap();
+    let behind = waiter.wait_as(enter(waits, "jobs", "b"), patiently()).await;
+    let other = host.peer().await;
+    let others = other.session().await.id;
+    let request = EnterRequest { only_if_leads: true, ..enter(others, "jobs", "b") };
+    let reply = answer(other.wait_as(request, patiently()).await).await.unwrap();
+    assert_eq!((reply.entered, &*show(&reply.state)), (false, "t1 a [\"b\"]"));
+    holder.change("Withdraw", &by(holds, "jobs", "b")).await.unwrap();
+    assert!(answer(behind).await.unwrap().entered);
+}
+
 /// Its time runs out by the server's clock, which a request in passing makes it look at.
 #[tokio::test]
 async fn its_time_may_run_out_with_nothing_changed() {

@@ -44,12 +44,21 @@ impl EnterWhenFree {
             is_asking: false,
             outcome: None,
         };
-        let id = task.session.id();
-        match Place::behind(&task.election, candidate, id, &task.to) {
+        match task.behind() {
             Some(place) => task.wait(place),
             None => task.ask(),
         }
         task
+    }
+
+    /// A place in the line, if there is one. Who wants nothing but the lead is told at once that another has it:
+    /// that takes nothing from those who wait.
+    fn behind(&self) -> Option<Place> {
+        let is_led = || self.election.term().leader().is_some_and(|it| it != &*self.candidate);
+        if self.only_if_leads && is_led() {
+            return None;
+        }
+        Place::behind(&self.election, &self.candidate, self.session.id(), &self.to)
     }
 
     fn wait(&mut self, place: Place) {
