@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use crossbeam::atomic::AtomicCell;
+
 use crate::election::Term;
 use crate::engine::{Election, Follower};
 use crate::id::SessionId;
@@ -29,7 +31,11 @@ struct Line {
 
 /// What hears of the election's changes. The shard holds it, and no more of the line.
 #[derive(Default)]
-struct Ear(Mutex<Places>);
+struct Ear {
+    places: Mutex<Places>,
+    /// There is nothing to hear any more: whoever asks is told why.
+    is_deaf: AtomicCell<bool>,
+}
 
 #[derive(Default)]
 struct Places {
@@ -103,6 +109,9 @@ impl Place {
     pub(super) fn may_ask(&self) -> bool {
         let term = self.line.look();
         let (_, candidate) = &self.line.key;
+        if self.line.ear.is_deaf.load() {
+            return true;
+        }
         let places = self.line.ear.places();
         let Some(holder) = term.holder_of(candidate) else { return places.is_first(self.number) };
         if places.is_of(holder.session, self.number) {
@@ -143,13 +152,14 @@ impl Drop for Line {
 
 impl Ear {
     fn places(&self) -> MutexGuard<'_, Places> {
-        lock(&self.0)
+        lock(&self.places)
     }
 }
 
 impl Sink for Ear {
     /// The only outcome of following is that there is nothing to follow any more.
     fn reply(&self, _: Ticket, outcome: Outcome) {
+        self.is_deaf.store(true);
         let all: Vec<Stander> = self.places().in_order.values().cloned().collect();
         all.iter().for_each(|it| it.sink.reply(it.ticket, outcome.clone()));
     }
