@@ -67,6 +67,7 @@ impl State {
     /// Starts a turn.
     pub(super) fn begin(&mut self) {
         self.turn.shard = self.shard;
+        self.turn.at_once = 0;
         self.at = None;
     }
 
@@ -356,6 +357,7 @@ impl State {
         };
         if followers.is_none() && rules.log.is_immediate() && self.turn.is_free() {
             // Nothing has to happen before, and nobody has to be told after.
+            self.turn.at_once += 1;
             return writing.publish(term);
         }
         writing.advance(term.clone());
@@ -419,5 +421,54 @@ impl Hasher for OwnKey {
 
     fn write_usize(&mut self, key: usize) {
         self.write_u64(key as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::election::Conflict;
+    use crate::id::Holder;
+    use crate::lease::Lease;
+    use crate::limits::Limits;
+    use crate::log::MemoryLog;
+    use crate::meter::LimitHits;
+
+    /// Also where each is published as it changes, and the turn holds nothing of it.
+    #[test]
+    fn a_turn_in_memory_has_a_bound_too() {
+        let unknown = Arc::new(Term::unknown());
+        let rules = Rules {
+            log: Arc::new(MemoryLog),
+            limits: Limits::default(),
+            clock: Clock::manual(),
+            floor: Default::default(),
+            unknown: unknown.clone(),
+            limit_hits: LimitHits::default(),
+        };
+        let mut state = State::new(0, Arc::default());
+        state.begin();
+        let id = SessionId::new(1).unwrap();
+        let holder = Holder { session: id, kind: SessionKind::Owned };
+        let member = Arc::new(Member::new(holder, Lease::open_ended(), Duration::ZERO));
+        for election in 0..turn::FULL {
+            assert!(!state.is_full(), "{election} changed");
+            let cell = Arc::new(Cell::new(&format!("e{election}"), 0, unknown.clone()));
+            let act = Act::Enter {
+                candidate: "a",
+                session: &member,
+                conflict: Conflict::Refuse,
+                metadata: None,
+                only_if_leads: false,
+            };
+            let entered = state.change(&cell, &act, None, &rules).unwrap();
+            assert_eq!(entered.number(), 1);
+        }
+        assert!(state.is_full());
+        state.begin();
+        assert!(!state.is_full(), "the next one begins anew");
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Turn {
     pub(crate) shard: usize,
     /// The newest state of each election that changed; each election once.
     publish: Vec<Published>,
+    /// Changes that were published at once, for which there is nothing to do any more.
+    pub(crate) at_once: usize,
     /// Elections that were created, and with which tags, or whose creation was forgotten; each once.
     created: Vec<(Arc<Cell>, Option<Tags>)>,
     handovers: Vec<(Arc<Cell>, Arc<Handover>)>,
@@ -87,7 +89,7 @@ impl Turn {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.publish.len() >= FULL
+        self.publish.len() + self.at_once >= FULL
     }
 
     /// True if it has nothing that must be seen before what comes next.
