@@ -24,7 +24,7 @@ fn submit(mailbox: &Mailbox<u64, Vec<u64>>, command: u64) {
                 }
             }
         },
-        || {},
+        || Ok(()),
     );
     assert!(submitted.is_ok());
 }
@@ -39,7 +39,7 @@ fn contents(mailbox: &Mailbox<u64, Vec<u64>>) -> Vec<u64> {
             next.for_each(drop);
             seen = Some(state.clone());
         },
-        || {},
+        || Ok(()),
     );
     seen.expect("nobody else is there, so the look runs here")
 }
@@ -83,7 +83,7 @@ fn mailbox_turns_end_before_all_is_done() {
                     state.push(command);
                 }
             },
-            || {},
+            || Ok(()),
         );
         assert!(submitted.is_ok());
     }
@@ -164,7 +164,7 @@ fn publish_before_reply() {
                     election.replies[who].store(*revision, Ordering::Release);
                 }
             },
-            || {},
+            || Ok(()),
         );
         let replied = election.replies[who].load(Ordering::Acquire);
         if replied > 0 {
@@ -365,7 +365,7 @@ impl Standing {
                     }
                 }
             },
-            || {},
+            || Ok(()),
         );
     }
 
@@ -392,7 +392,7 @@ impl Standing {
                 seen = *stands;
                 next.for_each(drop);
             },
-            || {},
+            || Ok(()),
         );
         seen
     }

@@ -15,6 +15,9 @@
 //! After a panic of its writer the state is never run again, and every later command is dropped unrun: a
 //! command tells its submitter so when it is dropped (`reply.rs`).
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use crate::sync::{SegQueue, Slot};
 
 /// `K` is a command that can wait, `S` what the writer alone may touch.
@@ -79,16 +82,18 @@ impl<K, S> Mailbox<K, S> {
     /// before. If it has to wait behind `bound` others or more, it comes back instead (when many
     /// submit at once, each may add one over the bound). `keep` makes it fit to wait. `run` takes
     /// what there is to run until there is no more, or stops earlier: then the role is given back, so
-    /// that another submitter may go on, and `rest` is called before it is tried for again.
+    /// that another submitter may go on, and `rest` is called before it is tried for again. If it has a
+    /// panic to tell of, this goes on with that, but not before it has looked again: others have left their commands
+    /// to it.
     pub(crate) fn submit<C>(
         &self,
         bound: usize,
         command: C,
         keep: impl Fn(C) -> K,
         mut run: impl FnMut(&mut S, &mut Todo<'_, C, K>),
-        mut rest: impl FnMut(),
+        mut rest: impl FnMut() -> thread::Result<()>,
     ) -> Result<(), Overloaded<C>> {
-        let mut own = None;
+        let (mut own, mut panic) = (None, None);
         let mut role = self.take_role();
         if role.is_some() {
             own = Some(command);
@@ -105,10 +110,13 @@ impl<K, S> Mailbox<K, S> {
                 self.waiting.push(keep(own));
             }
             drop(writer);
-            rest();
+            panic = panic.or(rest().err());
             role = if self.waiting.is_empty() { None } else { self.take_role() };
         }
-        Ok(())
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => Ok(()),
+        }
     }
 
     /// Leaves a command of the writer's own for its next pass, bound or no bound.
@@ -154,5 +162,37 @@ impl<K, S> Drop for Writer<'_, K, S> {
             // Nobody may come again to run these; dropping them tells who waits for them.
             while self.mailbox.waiting.pop().is_some() {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Who has left a command to the writer relies on it, whatever a waker does.
+    #[test]
+    fn a_panic_between_two_turns_leaves_no_command_behind() {
+        let mailbox: Mailbox<u32, Vec<u32>> = Mailbox::new(Vec::new());
+        let submit = || {
+            let run = |ran: &mut Vec<u32>, todo: &mut Todo<'_, u32, u32>| {
+                if let Some(Next::Own(command) | Next::Waited(command)) = todo.next() {
+                    ran.push(command);
+                    if command == 1 {
+                        // Another's, which finds the role taken.
+                        mailbox.put_back(2);
+                    }
+                }
+            };
+            let rest =
+                || if mailbox.waiting() > 0 { Err(Box::new("a waker's") as _) } else { Ok(()) };
+            mailbox.submit(8, 1, |it| it, run, rest).is_ok()
+        };
+        let panic = catch_unwind(AssertUnwindSafe(submit)).expect_err("it goes on with the panic");
+        assert_eq!(panic.downcast_ref(), Some(&"a waker's"));
+        assert_eq!(mailbox.waiting(), 0, "left behind");
+        let role = mailbox.take_role().expect("it was given back");
+        assert_eq!(role.role.as_ref().expect("held").state, [1, 2]);
     }
 }

@@ -86,7 +86,7 @@ impl Shard {
             command,
             keep,
             |state, todo| bell::as_writer(|| self.run(state, todo, &step)),
-            bell::ring,
+            bell::try_ring,
         )
     }
 
