@@ -90,6 +90,13 @@ impl Roster {
         one.said.first()
     }
 
+    /// What each candidate says of itself, in the order of the list.
+    pub(super) fn each_said(&self) -> impl Iterator<Item = Option<&Arc<Metadata>>> {
+        let mut said = self.said().iter();
+        let heads = self.parts().0.iter();
+        heads.map(move |head| if Head(head).says_something() { said.next() } else { None })
+    }
+
     pub(super) fn head(&self) -> Option<(&str, Holder)> {
         self.iter().next()
     }

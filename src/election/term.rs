@@ -128,7 +128,7 @@ impl Term {
     /// Bytes of all that is known of it, about.
     #[cfg(feature = "durable")]
     pub(crate) fn weight(&self) -> usize {
-        let said: usize = self.says().flatten().map(Metadata::bytes).sum();
+        let said: usize = self.roster.said().iter().map(|said| said.bytes()).sum();
         512 + self.roster.name_bytes() + 16 * self.roster.len() + said
     }
 
@@ -279,7 +279,7 @@ impl Term {
 
     /// What each candidate says of itself, in the order of the list.
     pub(crate) fn says(&self) -> impl Iterator<Item = Option<&Metadata>> {
-        (0..self.roster.len()).map(|at| self.roster.said_at(at).map(|said| &**said))
+        self.roster.each_said().map(|said| said.map(|said| &**said))
     }
 
     /// What made the leader lead, or the lead vacant.

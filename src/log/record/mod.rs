@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::{Former, KeptSession, LatchMark};
 use crate::election::{Change, Kept, Metadata, Reason, Stands, Term};
 use crate::id::{Holder, SessionId, SessionKind};
+use crate::limits::{NAME_BOUND, STANDING_BOUND};
 use crate::wire::message::{Message, message};
 use crate::wire::put;
 
@@ -178,6 +179,9 @@ impl Election {
     }
 
     pub(super) fn restored(self) -> Result<(Term, Vec<Former>), BadRecord> {
+        if self.candidates.len() >= STANDING_BOUND {
+            return Err(BadRecord::of("more candidates than there can be"));
+        }
         let candidates = self.candidates.into_iter().map(Candidate::restored);
         let changed = self.changed.ok_or_else(|| BadRecord::of("no last change"))?;
         let kept = Kept {
@@ -196,6 +200,9 @@ impl Election {
 
 impl Candidate {
     fn restored(self) -> Result<Stands, BadRecord> {
+        if self.name.len() >= NAME_BOUND {
+            return Err(BadRecord::of("a name of more bytes than there can be"));
+        }
         let labels = self.labels.iter().map(|label| (&*label.key, &*label.value));
         let says = self.says_something.then(|| Metadata::new(&self.address, labels)).transpose();
         Ok(Stands {
@@ -298,6 +305,16 @@ mod tests {
 
     fn exclusive(number: u64) -> Holder {
         Holder { session: SessionId::new(number).unwrap(), kind: SessionKind::Exclusive }
+    }
+
+    /// No limit lets one in, and a roster has no room for its length.
+    #[test]
+    fn a_name_that_is_too_long_to_be_one_is_refused() {
+        let candidate =
+            |len| Candidate { name: "x".repeat(len), session: 1, kind: 1, ..Candidate::default() };
+        assert!(candidate(NAME_BOUND - 1).restored().is_ok());
+        let refused = candidate(NAME_BOUND).restored().err().expect("too long").to_string();
+        assert!(refused.contains("more bytes"), "{refused}");
     }
 
     /// After each of many changes: what is kept makes the same term again, in all that it tells.
