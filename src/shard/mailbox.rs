@@ -165,7 +165,7 @@ impl<K, S> Drop for Writer<'_, K, S> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tenure_loom)))]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
