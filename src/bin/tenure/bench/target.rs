@@ -52,7 +52,7 @@ impl Server {
     /// What it does before it answers a change.
     pub(super) fn mode(&self) -> &'static str {
         match self.is_durable {
-            true => "durable, a change is answered after fdatasync",
+            true => "durable, a change is answered once it is on the disk",
             false => "in memory",
         }
     }
