@@ -8,6 +8,7 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::ptr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -140,7 +141,7 @@ pub(crate) struct ByPlace(pub(crate) Arc<Cell>);
 
 impl Hash for ByPlace {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+        self.0.hash(state);
     }
 }
 
@@ -151,3 +152,24 @@ impl PartialEq for ByPlace {
 }
 
 impl Eq for ByPlace {}
+
+/// So that one is looked for without a count of those who hold it.
+impl Borrow<Cell> for ByPlace {
+    fn borrow(&self) -> &Cell {
+        &self.0
+    }
+}
+
+impl Hash for Cell {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        ptr::from_ref(self).hash(state);
+    }
+}
+
+impl PartialEq for Cell {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self, other)
+    }
+}
+
+impl Eq for Cell {}

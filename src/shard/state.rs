@@ -134,7 +134,7 @@ impl State {
             }
             Work::LetGo { cell } => {
                 self.keep_again(&cell, rules);
-                if let Some(followers) = self.followers.get(&ByPlace(cell)) {
+                if let Some(followers) = self.followers.get(&*cell) {
                     self.turn.wake(followers.iter());
                 }
                 None
@@ -197,7 +197,7 @@ impl State {
             return Err(Error::TermMoved { expected, present }.into());
         }
         rules.log.admit(act.grows())?;
-        if matches!(act, Act::Delete) && self.created.remove(&ByPlace(cell.clone())).is_some() {
+        if matches!(act, Act::Delete) && self.created.remove(&**cell).is_some() {
             // Also of an election that was created and never entered.
             self.turn.create(cell, None);
         }
@@ -305,7 +305,7 @@ impl State {
 
     fn left(&mut self, session: SessionId, cell: &Arc<Cell>) {
         if let Some(stands) = self.standing.get_mut(&session) {
-            stands.places.remove(&ByPlace(cell.clone()));
+            stands.places.remove(&**cell);
         }
     }
 
@@ -326,7 +326,7 @@ impl State {
             return;
         }
         let at = rules.clock.now();
-        let before = self.handovers.get(&ByPlace(cell.clone())).map(|it| &**it);
+        let before = self.handovers.get(&**cell).map(|it| &**it);
         let handover = Arc::new(Handover::from(before, member, now.number(), at));
         self.turn.hand_over(cell, handover.clone());
         self.handovers.insert(ByPlace(cell.clone()), handover);
@@ -340,7 +340,7 @@ impl State {
         if self.handovers.is_empty() {
             return Vec::new();
         }
-        let handover = self.handovers.get(&ByPlace(cell.clone()));
+        let handover = self.handovers.get(&**cell);
         handover.map_or_else(Vec::new, |handover| handover.kept(rules.clock.now()))
     }
 
@@ -353,7 +353,7 @@ impl State {
     ) {
         let followers = match self.followers.is_empty() {
             true => None,
-            false => self.followers.get(&ByPlace(cell.clone())),
+            false => self.followers.get(&**cell),
         };
         if followers.is_none() && rules.log.is_immediate() && self.turn.is_free() {
             // Nothing has to happen before, and nobody has to be told after.
