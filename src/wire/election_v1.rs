@@ -135,15 +135,31 @@ pub(crate) fn term_body<'a>(
     leader: Option<&str>,
     candidates: impl Iterator<Item = &'a str> + Clone,
 ) -> Vec<u8> {
-    let leader = leader.unwrap_or_default();
-    let waiting: usize = candidates.clone().map(|name| put::item_len(CANDIDATES, name.len())).sum();
-    let len = put::uint_len(NUMBER, number) + put::bytes_len(LEADER, leader.len()) + waiting;
-
-    let mut body = Vec::with_capacity(len);
-    put::uint(&mut body, NUMBER, number);
-    put::text(&mut body, LEADER, leader);
-    candidates.for_each(|name| put::item(&mut body, CANDIDATES, name.as_bytes()));
+    let mut body = Vec::with_capacity(term_len(number, leader, candidates.clone()));
+    put_term(&mut body, number, leader, candidates);
     body
+}
+
+/// Bytes of a `Term`.
+pub(crate) fn term_len<'a>(
+    number: u64,
+    leader: Option<&str>,
+    candidates: impl Iterator<Item = &'a str>,
+) -> usize {
+    let waiting: usize = candidates.map(|name| put::item_len(CANDIDATES, name.len())).sum();
+    put::uint_len(NUMBER, number) + put::bytes_len(LEADER, leader.map_or(0, str::len)) + waiting
+}
+
+/// Appends a `Term`.
+pub(crate) fn put_term<'a>(
+    out: &mut Vec<u8>,
+    number: u64,
+    leader: Option<&str>,
+    candidates: impl Iterator<Item = &'a str>,
+) {
+    put::uint(out, NUMBER, number);
+    put::text(out, LEADER, leader.unwrap_or_default());
+    candidates.for_each(|name| put::item(out, CANDIDATES, name.as_bytes()));
 }
 
 /// Bytes of the reply that [`put_term_reply`] makes of a term of `body_len` bytes.
@@ -156,6 +172,11 @@ pub(crate) fn in_term_reply_len(body_len: usize) -> usize {
 #[inline]
 pub(crate) fn put_term_reply(out: &mut Vec<u8>, body: &[u8]) {
     put::item(out, TERM, body);
+}
+
+/// Appends what stands before a term of `body_len` bytes in such a reply.
+pub(crate) fn put_term_prefix(out: &mut Vec<u8>, body_len: usize) {
+    put::prefix(out, TERM, body_len);
 }
 
 /// A term, as a client reads it. A reply without one reads as term 0, which nobody leads.

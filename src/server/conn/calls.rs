@@ -62,10 +62,14 @@ impl Conn {
             self.book.answered(asked, OK);
             return put_reply(&mut self.output, stream, body);
         }
+        if let Answer::Term(term) = answer {
+            self.book.answered(asked, OK);
+            return put_reply(&mut self.output, stream, Body::of_own(&term));
+        }
         let timeout = Duration::from_nanos(request.timeout_nano.unsigned_abs());
         let deadline = (!timeout.is_zero()).then(|| now + timeout);
         let live = match answer {
-            Answer::Now(_) => return,
+            Answer::Now(_) | Answer::Term(_) => return,
             Answer::Bytes(body) => {
                 self.book.answered(asked, OK);
                 return self.reply(stream, &body);
