@@ -7,7 +7,7 @@ use super::{Answer, Body, Caller, NO_TERM, ReplyTo, Shape};
 use crate::election::Conflict;
 use crate::engine::{Act, Election};
 use crate::error::Error;
-use crate::id::checked_name;
+use crate::id::check_name;
 use crate::shard::{Sink, Ticket};
 use crate::wire::election_v1::{CandidateRequest, NamedRequest};
 
@@ -105,7 +105,7 @@ impl Caller {
     }
 
     fn checked<'a>(&self, candidate: &'a str) -> Result<&'a str, Error> {
-        checked_name("candidate", candidate.as_bytes(), self.engine.limits().name_bytes)
+        check_name("candidate", candidate, self.engine.limits().name_bytes).map(|()| candidate)
     }
 }
 

@@ -4,8 +4,9 @@
 //! those of Create and Close is a term in field 1.
 
 use super::Malformed;
-use super::field::{Fields, Value};
+use super::field::{Fields, Value, wire_type};
 use super::put;
+use super::varint::counted;
 
 /// The fields of every request.
 const ID: u32 = 1;
@@ -52,6 +53,24 @@ pub(crate) struct CandidateRequest<'a> {
 impl<'a> CandidateRequest<'a> {
     #[inline]
     pub(crate) fn decode(raw: &'a [u8]) -> Result<Self, Malformed> {
+        Self::plain(raw).map_or_else(|| Self::walked(raw), Ok)
+    }
+
+    /// A request as every encoder writes it, unless it is long: its fields once and in order.
+    #[inline]
+    fn plain(raw: &'a [u8]) -> Option<Self> {
+        const BYTES: u8 = wire_type::BYTES;
+        const ID_TAG: u8 = (ID as u8) << 3 | BYTES;
+        const NAME_TAG: u8 = 1 << 3 | BYTES;
+        const CANDIDATE_TAG: u8 = (CANDIDATE as u8) << 3 | BYTES;
+        let (id, rest) = counted(raw.strip_prefix(&[ID_TAG])?)?;
+        let (name, []) = counted(id.strip_prefix(&[NAME_TAG])?)? else { return None };
+        let (candidate, []) = counted(rest.strip_prefix(&[CANDIDATE_TAG])?)? else { return None };
+        let text = |raw| std::str::from_utf8(raw).ok();
+        Some(Self { name: text(name)?, candidate: text(candidate)? })
+    }
+
+    fn walked(raw: &'a [u8]) -> Result<Self, Malformed> {
         let mut request = Self::default();
         let mut fields = Fields::new(raw);
         while let Some((number, value)) = fields.next()? {

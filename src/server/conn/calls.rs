@@ -33,7 +33,7 @@ impl Conn {
     #[inline(never)]
     fn on_other_request(&mut self, now: Moment, stream: u32, payload: &[u8]) {
         self.tally.others += 1;
-        let request = match Request::decode(payload) {
+        let request = match quick::change(payload).map_or_else(|| Request::decode(payload), Ok) {
             Ok(request) => request,
             Err(fault) => {
                 let unread = Asked { method: Method::UNKNOWN, since: now };
