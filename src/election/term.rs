@@ -180,6 +180,12 @@ impl Term {
         self.roster.sessions()
     }
 
+    /// Who leads, if anyone, and those who wait, in order.
+    pub(crate) fn leader_and_rest(&self) -> (Option<&str>, impl Iterator<Item = &str> + Clone) {
+        let mut names = self.roster.names();
+        (names.next(), names)
+    }
+
     /// The encoded term, made by `encode` on the first ask and shared from then on.
     pub(crate) fn encoded_with(&self, encode: impl FnOnce(&Term) -> Vec<u8>) -> &[u8] {
         self.body.get_or_init(|| Box::new(encode(self).into()))

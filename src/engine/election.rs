@@ -194,6 +194,25 @@ impl Election {
         })
     }
 
+    /// Hands one operation over. What it came to, if this thread came to it and nothing has to be waited for;
+    /// or `None`: then its outcome goes to the sink, exactly once.
+    pub(crate) fn submit_here(
+        &self,
+        act: Act<'_>,
+        sink: &Arc<dyn Sink>,
+        ticket: Ticket,
+    ) -> Option<Outcome> {
+        let act = match self.check(act) {
+            Ok(act) => act,
+            Err(error) => return Some(Err(error)),
+        };
+        let (cell, shard) = (self.cell(), self.cell().shard());
+        Caller::try_here((sink, ticket), shard, |caller| {
+            let answer = Answer::Caller(caller);
+            self.engine.inner.shards[shard].change(Own { cell, act: &act, intent: None, answer });
+        })
+    }
+
     /// Hands one operation over; its outcome goes to the sink, exactly once.
     pub(crate) fn submit(&self, act: Act<'_>, sink: &Arc<dyn Sink>, ticket: Ticket) {
         self.submit_with(act, Intent::default(), sink, ticket);

@@ -1,5 +1,7 @@
 //! The embedding API: an engine, elections, sessions, observers and watches.
 
+#[cfg(test)]
+mod by_sink;
 mod directory;
 mod election;
 mod keeping;

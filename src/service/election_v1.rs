@@ -1,11 +1,14 @@
 //! `atomix.runtime.election.v1.LeaderElection`: the election itself. Its Create and Close are those of
 //! `LeaderElections`, which older clients look for here.
 
+use std::sync::Arc;
+
 use super::{Answer, Body, Caller, NO_TERM, ReplyTo, Shape};
 use crate::election::Conflict;
-use crate::engine::Act;
+use crate::engine::{Act, Election};
 use crate::error::Error;
-use crate::id::checked_name;
+use crate::id::check_name;
+use crate::shard::{Sink, Ticket};
 use crate::wire::election_v1::{CandidateRequest, NamedRequest};
 
 pub(super) const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
@@ -62,12 +65,10 @@ impl Caller {
         let request = CandidateRequest::decode(payload)
             .map_err(|fault| fault.of("atomix.runtime.election.v1.EnterRequest"))?;
         let candidate = self.checked(request.candidate)?;
-        let (sink, ticket) = to.claim()?;
+        let to = to.claim()?;
         let election = self.names.find_or_make(request.name, &self.engine)?;
         let session = self.sessions.unnamed(&self.engine, (self.connection, &self.peer))?;
-        let conflict = Conflict::PassFromConnection;
-        election.submit(Act::enter(candidate, session, conflict), sink, ticket);
-        Ok(Answer::Later(Shape::Term(election.clone())))
+        submit(election, Act::enter(candidate, session, Conflict::PassFromConnection), to)
     }
 
     pub(super) fn withdraw(
@@ -81,10 +82,9 @@ impl Caller {
         let Some(election) = self.names.find(request.name, &self.engine)? else {
             return Ok(Answer::Now(NO_TERM));
         };
-        let (sink, ticket) = to.claim()?;
+        let to = to.claim()?;
         let session = self.sessions.renewed_if_any()?;
-        election.submit(Act::Withdraw { candidate, session }, sink, ticket);
-        Ok(Answer::Later(Shape::Term(election.clone())))
+        submit(election, Act::Withdraw { candidate, session }, to)
     }
 
     /// Changes the queue of an election if there is one: it never makes one.
@@ -100,12 +100,23 @@ impl Caller {
         let Some(election) = self.names.find(request.name, &self.engine)? else {
             return Ok(Answer::Now(NO_TERM));
         };
-        let (sink, ticket) = to.claim()?;
-        election.submit((change.act)(candidate), sink, ticket);
-        Ok(Answer::Later(Shape::Term(election.clone())))
+        let to = to.claim()?;
+        submit(election, (change.act)(candidate), to)
     }
 
     fn checked<'a>(&self, candidate: &'a str) -> Result<&'a str, Error> {
-        checked_name("candidate", candidate.as_bytes(), self.engine.limits().name_bytes)
+        check_name("candidate", candidate, self.engine.limits().name_bytes).map(|()| candidate)
+    }
+}
+
+/// Has an election changed: now, if nothing is in the way.
+fn submit<'c>(
+    election: &Election,
+    act: Act<'_>,
+    (sink, ticket): (&Arc<dyn Sink>, Ticket),
+) -> Result<Answer<'c>, Error> {
+    match election.submit_here(act, sink, ticket) {
+        Some(outcome) => outcome.map(Answer::Term),
+        None => Ok(Answer::Later(Shape::Term(election.clone()))),
     }
 }

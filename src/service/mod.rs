@@ -126,6 +126,8 @@ pub(crate) enum Answer<'c> {
     Now(Body<'c>),
     /// Done, with this body.
     Bytes(Vec<u8>),
+    /// Done: the election is in this term.
+    Term(Arc<Term>),
     /// Submitted: the sink will have the outcome, and the shape makes a body of it.
     Later(Shape),
     /// The caller's use of this election has ended, with nothing to wait for. Its watches of it end
@@ -156,6 +158,8 @@ pub(crate) enum Shape {
 pub(crate) enum Body<'a> {
     /// A message whose only field is this encoded term.
     Term(&'a [u8]),
+    /// The same of a term that takes so many bytes and is encoded where they go.
+    Once(&'a Term, usize),
     /// These bytes.
     Bytes(&'static [u8]),
 }
@@ -179,10 +183,21 @@ impl<'a> Body<'a> {
         Body::Term(term.encoded_with(encode))
     }
 
+    /// As [`of`](Self::of), for who made a change: others seldom ask for just the same state, so what is
+    /// encoded is kept only where encoding it again would cost much.
+    pub(crate) fn of_own(term: &'a Term) -> Self {
+        if !term.is_light() || term.is_forgotten() {
+            return Self::of(term);
+        }
+        let (leader, rest) = term.leader_and_rest();
+        Body::Once(term, wire::term_len(term.number(), leader, rest))
+    }
+
     #[inline]
     pub(crate) fn len(self) -> usize {
         match self {
             Body::Term(body) => wire::in_term_reply_len(body.len()),
+            Body::Once(_, len) => wire::in_term_reply_len(len),
             Body::Bytes(bytes) => bytes.len(),
         }
     }
@@ -191,13 +206,19 @@ impl<'a> Body<'a> {
     pub(crate) fn put(self, out: &mut Vec<u8>) {
         match self {
             Body::Term(body) => wire::put_term_reply(out, body),
+            Body::Once(term, len) => {
+                wire::put_term_prefix(out, len);
+                let (leader, rest) = term.leader_and_rest();
+                wire::put_term(out, term.number(), leader, rest);
+            }
             Body::Bytes(bytes) => out.extend_from_slice(bytes),
         }
     }
 }
 
 fn encode(term: &Term) -> Vec<u8> {
-    wire::term_body(term.number(), term.leader(), term.candidates())
+    let (leader, rest) = term.leader_and_rest();
+    wire::term_body(term.number(), leader, rest)
 }
 
 impl Shape {
@@ -211,7 +232,7 @@ impl Shape {
 
     pub(crate) fn body<'a>(&self, term: &'a Term) -> Body<'a> {
         match self {
-            Shape::Term(_) => Body::of(term),
+            Shape::Term(_) => Body::of_own(term),
             Shape::Created(creation) => Body::Bytes(wire::create_reply(creation.is_cached())),
             Shape::Closed(_) => EMPTY,
         }

@@ -81,7 +81,7 @@ impl Drop for Reply {
 
 /// Who is told what came of a change that its submitter runs itself if it can.
 pub(crate) enum Answer<'a> {
-    Caller(&'a Caller),
+    Caller(&'a Caller<'a>),
     /// It is taken from there.
     Reply(&'a mut Reply),
 }
@@ -90,7 +90,7 @@ impl Answer<'_> {
     /// What pays it from anywhere.
     pub(super) fn into_reply(self, shard: usize) -> Reply {
         match self {
-            Answer::Caller(caller) => Reply::new(ReplyTo::Caller(caller.wait_elsewhere()), shard),
+            Answer::Caller(caller) => Reply::new((caller.elsewhere)(), shard),
             Answer::Reply(reply) => std::mem::replace(reply, Reply::new(ReplyTo::Nobody, shard)),
         }
     }
@@ -104,21 +104,21 @@ impl Answer<'_> {
     }
 }
 
-/// A thread's frame that hands over a change and stays until it has the outcome. Most often this thread
-/// itself comes to it: then nothing is allocated for the answer, and nothing atomic is touched.
-#[derive(Default)]
-pub(crate) struct Caller {
+/// A thread's frame that hands over a change. Most often this thread itself comes to the outcome: then
+/// nothing is allocated for the answer, and nothing atomic is touched.
+pub(crate) struct Caller<'a> {
     here: Cell<Option<Told>>,
-    /// Where the outcome comes if another thread may come to it.
-    elsewhere: OnceCell<Arc<Waiter>>,
+    /// Says where the outcome comes if another thread may come to it.
+    elsewhere: &'a dyn Fn() -> ReplyTo,
 }
 
-impl Caller {
+impl Caller<'_> {
     /// Runs `submit`, which hands this caller over, and waits for the outcome, helping the log meanwhile.
-    pub(crate) fn wait(log: &dyn Log, shard: usize, submit: impl FnOnce(&Caller)) -> Outcome {
-        let caller = Caller::default();
-        log::handing_over(|| submit(&caller));
-        let outcome = match (caller.here.take(), caller.elsewhere.into_inner()) {
+    pub(crate) fn wait(log: &dyn Log, shard: usize, submit: impl FnOnce(&Caller<'_>)) -> Outcome {
+        let waiter = OnceCell::new();
+        let elsewhere = || ReplyTo::Caller(waiter.get_or_init(Waiter::of_this_thread).clone());
+        let here = log::handing_over(|| Caller::here(&elsewhere, submit));
+        let outcome = match (here, waiter.into_inner()) {
             (Some(outcome), _) => outcome,
             (None, Some(waiter)) => waiter.outcome(log),
             // Dropped unrun.
@@ -127,8 +127,30 @@ impl Caller {
         outcome.map_err(|error| *error)
     }
 
-    fn wait_elsewhere(&self) -> Arc<Waiter> {
-        self.elsewhere.get_or_init(Waiter::of_this_thread).clone()
+    /// Runs `submit`, which hands this caller over, and waits for nothing: what it came to here, or `None`
+    /// if the sink is told.
+    pub(crate) fn try_here(
+        (sink, ticket): (&Arc<dyn Sink>, Ticket),
+        shard: usize,
+        submit: impl FnOnce(&Caller<'_>),
+    ) -> Option<Outcome> {
+        let is_owed = Cell::new(false);
+        let elsewhere = || {
+            is_owed.set(true);
+            ReplyTo::Sink(sink.clone(), ticket)
+        };
+        match Caller::here(&elsewhere, submit) {
+            Some(outcome) => Some(outcome.map_err(|error| *error)),
+            None if is_owed.get() => None,
+            // Dropped unrun.
+            None => Some(Err(Error::ShardStopped { shard })),
+        }
+    }
+
+    fn here(elsewhere: &dyn Fn() -> ReplyTo, submit: impl FnOnce(&Caller<'_>)) -> Option<Told> {
+        let caller = Caller { here: Cell::new(None), elsewhere };
+        submit(&caller);
+        caller.here.take()
     }
 }
 

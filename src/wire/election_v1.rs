@@ -4,8 +4,9 @@
 //! those of Create and Close is a term in field 1.
 
 use super::Malformed;
-use super::field::{Fields, Value};
+use super::field::{Fields, Value, wire_type};
 use super::put;
+use super::varint::counted;
 
 /// The fields of every request.
 const ID: u32 = 1;
@@ -52,6 +53,24 @@ pub(crate) struct CandidateRequest<'a> {
 impl<'a> CandidateRequest<'a> {
     #[inline]
     pub(crate) fn decode(raw: &'a [u8]) -> Result<Self, Malformed> {
+        Self::plain(raw).map_or_else(|| Self::walked(raw), Ok)
+    }
+
+    /// A request as every encoder writes it, unless it is long: its fields once and in order.
+    #[inline]
+    fn plain(raw: &'a [u8]) -> Option<Self> {
+        const BYTES: u8 = wire_type::BYTES;
+        const ID_TAG: u8 = (ID as u8) << 3 | BYTES;
+        const NAME_TAG: u8 = 1 << 3 | BYTES;
+        const CANDIDATE_TAG: u8 = (CANDIDATE as u8) << 3 | BYTES;
+        let (id, rest) = counted(raw.strip_prefix(&[ID_TAG])?)?;
+        let (name, []) = counted(id.strip_prefix(&[NAME_TAG])?)? else { return None };
+        let (candidate, []) = counted(rest.strip_prefix(&[CANDIDATE_TAG])?)? else { return None };
+        let text = |raw| std::str::from_utf8(raw).ok();
+        Some(Self { name: text(name)?, candidate: text(candidate)? })
+    }
+
+    fn walked(raw: &'a [u8]) -> Result<Self, Malformed> {
         let mut request = Self::default();
         let mut fields = Fields::new(raw);
         while let Some((number, value)) = fields.next()? {
@@ -135,15 +154,31 @@ pub(crate) fn term_body<'a>(
     leader: Option<&str>,
     candidates: impl Iterator<Item = &'a str> + Clone,
 ) -> Vec<u8> {
-    let leader = leader.unwrap_or_default();
-    let waiting: usize = candidates.clone().map(|name| put::item_len(CANDIDATES, name.len())).sum();
-    let len = put::uint_len(NUMBER, number) + put::bytes_len(LEADER, leader.len()) + waiting;
-
-    let mut body = Vec::with_capacity(len);
-    put::uint(&mut body, NUMBER, number);
-    put::text(&mut body, LEADER, leader);
-    candidates.for_each(|name| put::item(&mut body, CANDIDATES, name.as_bytes()));
+    let mut body = Vec::with_capacity(term_len(number, leader, candidates.clone()));
+    put_term(&mut body, number, leader, candidates);
     body
+}
+
+/// Bytes of a `Term`.
+pub(crate) fn term_len<'a>(
+    number: u64,
+    leader: Option<&str>,
+    candidates: impl Iterator<Item = &'a str>,
+) -> usize {
+    let waiting: usize = candidates.map(|name| put::item_len(CANDIDATES, name.len())).sum();
+    put::uint_len(NUMBER, number) + put::bytes_len(LEADER, leader.map_or(0, str::len)) + waiting
+}
+
+/// Appends a `Term`.
+pub(crate) fn put_term<'a>(
+    out: &mut Vec<u8>,
+    number: u64,
+    leader: Option<&str>,
+    candidates: impl Iterator<Item = &'a str>,
+) {
+    put::uint(out, NUMBER, number);
+    put::text(out, LEADER, leader.unwrap_or_default());
+    candidates.for_each(|name| put::item(out, CANDIDATES, name.as_bytes()));
 }
 
 /// Bytes of the reply that [`put_term_reply`] makes of a term of `body_len` bytes.
@@ -156,6 +191,11 @@ pub(crate) fn in_term_reply_len(body_len: usize) -> usize {
 #[inline]
 pub(crate) fn put_term_reply(out: &mut Vec<u8>, body: &[u8]) {
     put::item(out, TERM, body);
+}
+
+/// Appends what stands before a term of `body_len` bytes in such a reply.
+pub(crate) fn put_term_prefix(out: &mut Vec<u8>, body_len: usize) {
+    put::prefix(out, TERM, body_len);
 }
 
 /// A term, as a client reads it. A reply without one reads as term 0, which nobody leads.

@@ -59,6 +59,10 @@ pub(crate) fn item(out: &mut Vec<u8>, number: u32, value: &[u8]) {
 /// Appends what stands before the `len` bytes of a nested message, which are to follow.
 #[inline]
 pub(crate) fn prefix(out: &mut Vec<u8>, number: u32, len: usize) {
+    // Nearly always each takes a byte, and both are put at once.
+    if let (1..16, 0..0x80) = (number, len) {
+        return out.extend_from_slice(&[(number as u8) << 3 | wire_type::BYTES, len as u8]);
+    }
     tag(out, number, wire_type::BYTES);
     varint::put(out, len as u64);
 }

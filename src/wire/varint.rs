@@ -34,6 +34,15 @@ pub(crate) fn take(input: &mut &[u8]) -> Result<u64, Malformed> {
     }
 }
 
+/// The bytes after a length that takes one byte, and what is behind them.
+#[inline]
+pub(crate) fn counted(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    match input {
+        [len @ 0..0x80, rest @ ..] => rest.split_at_checked(usize::from(*len)),
+        _ => None,
+    }
+}
+
 /// [`take`] for more than one byte: kept out of line, so that the common case stays small.
 fn take_long(input: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0;

@@ -33,7 +33,7 @@ impl Conn {
     #[inline(never)]
     fn on_other_request(&mut self, now: Moment, stream: u32, payload: &[u8]) {
         self.tally.others += 1;
-        let request = match Request::decode(payload) {
+        let request = match quick::change(payload).map_or_else(|| Request::decode(payload), Ok) {
             Ok(request) => request,
             Err(fault) => {
                 let unread = Asked { method: Method::UNKNOWN, since: now };
@@ -62,10 +62,14 @@ impl Conn {
             self.book.answered(asked, OK);
             return put_reply(&mut self.output, stream, body);
         }
+        if let Answer::Term(term) = answer {
+            self.book.answered(asked, OK);
+            return put_reply(&mut self.output, stream, Body::of_own(&term));
+        }
         let timeout = Duration::from_nanos(request.timeout_nano.unsigned_abs());
         let deadline = (!timeout.is_zero()).then(|| now + timeout);
         let live = match answer {
-            Answer::Now(_) => return,
+            Answer::Now(_) | Answer::Term(_) => return,
             Answer::Bytes(body) => {
                 self.book.answered(asked, OK);
                 return self.reply(stream, &body);

@@ -1,11 +1,19 @@
-//! The request that comes most, GetTerm, in the bytes that clients write for it.
+//! The requests that come most, GetTerm and changes by a candidate's name, in the bytes that clients write
+//! for them.
 //!
 //! Every encoder in use writes fields in order and lengths in their shortest form, so such a request
 //! begins with the same bytes each time, and one comparison says what a walk over its fields would.
 //! Anything else, right or wrong, takes that walk.
 
+use crate::wire::envelope::Request;
+use crate::wire::varint::{self, counted};
+
 /// Service, method, and the payload's tag.
 const BEGINNING: &[u8] = b"\x0a\x29atomix.runtime.election.v1.LeaderElection\x12\x07GetTerm\x1a";
+const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
+/// How the envelope of any of its requests begins: the service, and the method's tag.
+const SERVICE_FIELD: &[u8] = b"\x0a\x29atomix.runtime.election.v1.LeaderElection\x12";
+const PAYLOAD: u8 = 0x1a;
 const TIMEOUT: u8 = 0x20;
 const ID: u8 = 0x0a;
 const NAME: u8 = 0x0a;
@@ -19,13 +27,31 @@ pub(super) fn get_term(envelope: &[u8]) -> Option<&[u8]> {
     is_timeout(rest).then_some(name)
 }
 
-/// The bytes after a length of one byte, and what is behind them.
+/// The envelope of a plain change by a candidate's name, without the walk over its fields.
 #[inline]
-fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    match bytes {
-        [len @ 0..0x80, rest @ ..] => rest.split_at_checked(usize::from(*len)),
-        _ => None,
-    }
+pub(super) fn change(envelope: &[u8]) -> Option<Request<'_>> {
+    let (method, rest) = counted(envelope.strip_prefix(SERVICE_FIELD)?)?;
+    let method = match method {
+        b"Enter" => "Enter",
+        b"Withdraw" => "Withdraw",
+        b"Anoint" => "Anoint",
+        b"Promote" => "Promote",
+        b"Demote" => "Demote",
+        b"Evict" => "Evict",
+        _ => return None,
+    };
+    let (payload, rest) = counted(rest.strip_prefix(&[PAYLOAD])?)?;
+    let timeout_nano = timeout(rest)?;
+    Some(Request { service: SERVICE, method, payload, timeout_nano, ..Request::default() })
+}
+
+/// The timeout that `bytes` are, or 0 for nothing.
+#[inline]
+fn timeout(bytes: &[u8]) -> Option<i64> {
+    let [TIMEOUT, rest @ ..] = bytes else { return bytes.is_empty().then_some(0) };
+    let mut rest = rest;
+    let timeout = varint::take(&mut rest).ok()?;
+    rest.is_empty().then_some(timeout as i64)
 }
 
 /// True for nothing, and for a timeout that is not negative.
@@ -44,7 +70,6 @@ mod tests {
 
     use super::*;
     use crate::wire::election_v1::NamedRequest;
-    use crate::wire::envelope::Request;
 
     fn encoded(service: &str, method: &str, name: &str, timeout_nano: i64) -> Vec<u8> {
         let (mut payload, mut envelope) = (Vec::new(), Vec::new());
@@ -54,8 +79,6 @@ mod tests {
         request.encode(&mut envelope);
         envelope
     }
-
-    const SERVICE: &str = "atomix.runtime.election.v1.LeaderElection";
 
     #[test]
     fn what_clients_write_is_recognized() {
@@ -68,7 +91,47 @@ mod tests {
         assert_eq!(get_term(&encoded(SERVICE, "GetTerm", &"x".repeat(200), 0)), None);
     }
 
+    #[test]
+    fn changes_are_recognized_as_clients_write_them() {
+        for method in ["Enter", "Withdraw", "Anoint", "Promote", "Demote", "Evict"] {
+            for timeout in [0, 1, 5_000_000_000, i64::MAX, -1] {
+                let envelope = encoded(SERVICE, method, "e", timeout);
+                let found = change(&envelope).unwrap();
+                assert_eq!((found.service, found.method), (SERVICE, method));
+                assert_eq!(
+                    (found.payload, found.timeout_nano),
+                    (&b"\x0a\x03\x0a\x01e"[..], timeout)
+                );
+            }
+        }
+        assert!(change(&encoded(SERVICE, "Create", "e", 0)).is_none());
+        assert!(change(&encoded("other", "Enter", "e", 0)).is_none());
+    }
+
     proptest! {
+        /// Whatever is recognized, the walk over its fields reads the same.
+        #[test]
+        fn the_quick_way_and_the_walk_agree_on_changes(
+            method in prop::sample::select(&["Enter", "Withdraw", "Evict"][..]),
+            timeout in any::<i64>(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+            tail in prop::collection::vec(any::<u8>(), 0..4),
+        ) {
+            let mut envelope = encoded(SERVICE, method, "e", timeout);
+            for (at, byte) in edits {
+                let at = at.index(envelope.len());
+                envelope[at] = byte;
+            }
+            envelope.extend(tail);
+            if let Some(found) = change(&envelope) {
+                let request = Request::decode(&envelope).unwrap();
+                prop_assert_eq!((request.service, request.method), (found.service, found.method));
+                prop_assert_eq!(request.payload, found.payload);
+                prop_assert_eq!(request.timeout_nano, found.timeout_nano);
+                prop_assert_eq!(request.metadata().count(), 0);
+            }
+        }
+
         /// Whatever is recognized, the walk over its fields reads the same.
         #[test]
         fn the_quick_way_and_the_walk_agree(

@@ -135,6 +135,12 @@ impl Streams {
         self.live.len() - self.speakers
     }
 
+    /// True if something may wait to be said: most often nothing does.
+    #[inline]
+    pub(super) fn may_speak(&self) -> bool {
+        !(self.answered.is_empty() && self.speaking.is_empty() && self.spoken.is_empty())
+    }
+
     /// A new use of `stream`.
     #[inline]
     pub(super) fn about(&mut self, stream: u32) -> About {

@@ -22,7 +22,14 @@ impl Conn {
     }
 
     /// Says as much of what waits as there is room for.
+    #[inline]
     pub(super) fn speak(&mut self, now: Moment) {
+        if self.streams.may_speak() {
+            self.speak_up(now);
+        }
+    }
+
+    fn speak_up(&mut self, now: Moment) {
         while !self.is_speech_paused()
             && let Some(about) = self.streams.answered.pop_front()
         {

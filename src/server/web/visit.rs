@@ -216,6 +216,7 @@ impl Visit {
                 own.caller.rest();
                 return Ok(Begun::Done(body));
             }
+            Answer::Term(term) => return Ok(Begun::Done(to_bytes(Body::of_own(&term)))),
             Answer::Bytes(body) => return Ok(Begun::Done(body.into())),
             Answer::Fail(error) => return Err(error),
             Answer::Closed(election) => {

@@ -32,8 +32,9 @@ struct Peer {
     now: Moment,
 }
 
+/// Outcomes come when a test carries them.
 fn engine(limits: Limits) -> Engine {
-    Engine::builder().limits(limits).open().unwrap()
+    Engine::builder().limits(limits).by_sink().open().unwrap()
 }
 
 fn terms() -> Terms {

@@ -41,6 +41,28 @@ fn replies_come_when_they_are_ready() {
 }
 
 #[test]
+fn a_change_that_waits_for_nothing_is_answered_where_it_is_read() {
+    let mut peer = Peer::of(&Engine::builder().open().unwrap(), terms());
+    let requests = [
+        enter(1, "e", "a"),
+        enter(1, "e", "b"),
+        change(3, "Anoint", "e", "b"),
+        change(5, "Withdraw", "e", "b"),
+        get_term(7, "e"),
+    ];
+    peer.conn.feed(peer.now, &requests.concat());
+    assert_eq!(
+        peer.hear(),
+        ["1 t1 a []", "1 t1 a [\"b\"]", "3 t2 b [\"a\"]", "5 t3 a []", "7 t3 a []"]
+    );
+    assert!(peer.outbox.pop().is_none());
+    assert!(!peer.conn.owes());
+    // A watch hears of a change behind its answer.
+    peer.say(&watch(9, "e"));
+    assert_eq!(peer.say(&change(1, "Evict", "e", "a")), ["1 t3  []", "9 says t3  []"]);
+}
+
+#[test]
 fn what_is_asked_wrongly_is_said_so() {
     let mut peer = Peer::new();
     let cases = [
