@@ -67,6 +67,24 @@ pub(crate) fn prefix(out: &mut Vec<u8>, number: u32, len: usize) {
     varint::put(out, len as u64);
 }
 
+/// Appends a nested message, or a bytes field, of what `body` appends. Its length is filled in afterwards:
+/// one byte is left for it, and where it takes more, what was appended moves.
+#[inline]
+pub(crate) fn nested(out: &mut Vec<u8>, number: u32, body: impl FnOnce(&mut Vec<u8>)) {
+    prefix(out, number, 0);
+    let start = out.len();
+    body(out);
+    let len = out.len().saturating_sub(start);
+    match out.get_mut(start - 1) {
+        Some(slot) if len < 0x80 => *slot = len as u8,
+        _ => {
+            let mut length = Vec::new();
+            varint::put(&mut length, len as u64);
+            out.splice(start - 1..start, length);
+        }
+    }
+}
+
 #[inline]
 fn tag(out: &mut Vec<u8>, number: u32, layout: u8) {
     varint::put(out, u64::from(number) << 3 | u64::from(layout));

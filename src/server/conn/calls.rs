@@ -140,8 +140,7 @@ impl Conn {
     }
 
     pub(super) fn reply(&mut self, stream: u32, body: &[u8]) {
-        let out = self.output.buffer();
-        envelope::put_response(out, stream, body.len(), |out| out.extend_from_slice(body));
+        envelope::put_response(self.output.buffer(), stream, body);
     }
 
     pub(super) fn fail_live(&mut self, stream: u32, error: &Error) {
@@ -171,5 +170,8 @@ fn call_of<'a>(request: &Request<'a>) -> Call<'a> {
 
 #[inline]
 pub(super) fn put_reply(output: &mut Output, stream: u32, body: Body<'_>) {
-    envelope::put_response(output.buffer(), stream, body.len(), |out| body.put(out));
+    match body {
+        Body::Bytes(bytes) => envelope::put_response(output.buffer(), stream, bytes),
+        Body::Once(_) => envelope::put_response_of(output.buffer(), stream, |out| body.put(out)),
+    }
 }
