@@ -2,7 +2,7 @@
 
 use super::Malformed;
 use super::field::Fields;
-use super::frame::{self, HEADER_LEN, flag, kind};
+use super::frame::{self, flag, kind};
 use super::put;
 
 /// Field 5 of a request.
@@ -163,8 +163,8 @@ impl<'a> Status<'a> {
 /// Appends a whole response frame with this payload.
 #[inline]
 pub(crate) fn put_response(out: &mut Vec<u8>, stream: u32, payload: &[u8]) {
-    out.reserve(HEADER_LEN + put::item_len(PAYLOAD, payload.len()));
-    frame::put(out, stream, kind::RESPONSE, 0, |out| put::bytes(out, PAYLOAD, payload));
+    frame::begin(out, stream, kind::RESPONSE, put::bytes_len(PAYLOAD, payload.len()));
+    put::bytes(out, PAYLOAD, payload);
 }
 
 /// Appends a whole response frame whose payload is what `body` appends: at least a byte.
@@ -182,8 +182,8 @@ pub(crate) fn put_status(out: &mut Vec<u8>, stream: u32, code: i32, message: &st
 /// Appends a whole data frame that is one message of a stream, without an envelope.
 #[inline]
 pub(crate) fn put_data(out: &mut Vec<u8>, stream: u32, message: &[u8]) {
-    out.reserve(HEADER_LEN + message.len());
-    frame::put(out, stream, kind::DATA, 0, |out| out.extend_from_slice(message));
+    frame::begin(out, stream, kind::DATA, message.len());
+    out.extend_from_slice(message);
 }
 
 /// Appends the frame that ends a stream with OK.

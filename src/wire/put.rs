@@ -39,6 +39,7 @@ pub(crate) fn present_uint(out: &mut Vec<u8>, number: u32, value: u64) {
 }
 
 /// Appends a bytes field.
+#[inline]
 pub(crate) fn bytes(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     if !value.is_empty() {
         item(out, number, value);
@@ -51,6 +52,7 @@ pub(crate) fn text(out: &mut Vec<u8>, number: u32, value: &str) {
 }
 
 /// Appends an element of a repeated string or bytes field.
+#[inline]
 pub(crate) fn item(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     prefix(out, number, value.len());
     out.extend_from_slice(value);
