@@ -27,7 +27,7 @@ pub use crate::server::LooseConnection;
 pub use crate::shard::canary;
 
 use crate::wire::election_v1::{
-    CandidateRequest, CreateRequest, NamedRequest, Tags, TermMessage, put_term_reply, term_body,
+    CandidateRequest, CreateRequest, NamedRequest, Tags, TermMessage, term_reply,
 };
 use crate::wire::envelope::{
     Metadata, Request, Response, Status, put_data, put_end, put_response, put_status,
@@ -111,7 +111,7 @@ pub fn encode_header(facts: HeaderFacts) -> [u8; HEADER_LEN] {
 
 /// A frame that answers with `payload`.
 pub fn response_frame(stream: u32, payload: &[u8]) -> Vec<u8> {
-    appended(|out| put_response(out, stream, payload.len(), |out| out.extend_from_slice(payload)))
+    appended(|out| put_response(out, stream, payload))
 }
 
 /// A frame that answers with a status.
@@ -121,7 +121,7 @@ pub fn status_frame(stream: u32, code: i32, message: &str) -> Vec<u8> {
 
 /// A frame that is one message of a stream.
 pub fn data_frame(stream: u32, message: &[u8]) -> Vec<u8> {
-    appended(|out| put_data(out, stream, message.len(), |out| out.extend_from_slice(message)))
+    appended(|out| put_data(out, stream, message))
 }
 
 /// The frame that ends a stream.
@@ -220,8 +220,7 @@ pub fn decode_term_reply(raw: &[u8]) -> Result<TermFacts, String> {
 /// Writes a reply that carries a term.
 pub fn encode_term_reply(facts: &TermFacts) -> Vec<u8> {
     let candidates = facts.candidates.iter().map(String::as_str);
-    let body = term_body(facts.number, Some(&facts.leader), candidates);
-    appended(|out| put_term_reply(out, &body))
+    term_reply(facts.number, Some(&facts.leader), candidates)
 }
 
 fn appended(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

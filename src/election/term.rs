@@ -26,7 +26,7 @@ pub struct Term {
     /// The last change.
     changed: Stamp,
     more: Option<Arc<More>>,
-    /// The encoded term, once anybody asked for it.
+    /// The reply that shows it, once anybody asked for that.
     body: OnceBox<Box<[u8]>>,
 }
 
@@ -186,7 +186,7 @@ impl Term {
         (names.next(), names)
     }
 
-    /// The encoded term, made by `encode` on the first ask and shared from then on.
+    /// The reply that shows it, made by `encode` on the first ask and shared from then on.
     pub(crate) fn encoded_with(&self, encode: impl FnOnce(&Term) -> Vec<u8>) -> &[u8] {
         self.body.get_or_init(|| Box::new(encode(self).into()))
     }

@@ -194,7 +194,7 @@ impl Election {
         })
     }
 
-    /// Hands one operation over. What it came to, if this thread came to it and nothing has to be waited for;
+    /// Hands one operation over, whose names have been checked. What it came to, if this thread came to it and nothing has to be waited for;
     /// or `None`: then its outcome goes to the sink, exactly once.
     pub(crate) fn submit_here(
         &self,
@@ -202,7 +202,7 @@ impl Election {
         sink: &Arc<dyn Sink>,
         ticket: Ticket,
     ) -> Option<Outcome> {
-        let act = match self.check(act) {
+        let act = match self.on_behalf(act) {
             Ok(act) => act,
             Err(error) => return Some(Err(error)),
         };
@@ -257,6 +257,12 @@ impl Election {
             |name| check_name("candidate", name, max).map(|()| name),
             |session| session.visit(&self.engine, self.cell().shard()),
         )
+    }
+
+    /// The same of the session alone.
+    #[inline]
+    fn on_behalf<'a>(&self, act: Act<'a>) -> Result<shard::OwnAct<'a>, Error> {
+        act.try_map(Ok, |session| session.visit(&self.engine, self.cell().shard()))
     }
 
     pub(super) fn engine(&self) -> &Engine {

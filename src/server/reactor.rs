@@ -193,7 +193,11 @@ impl Reactor {
     /// is told in the pass that makes it, and a pass ends.
     fn take_in(&mut self, now: Moment) {
         for _ in 0..ROUNDS {
-            for _ in 0..self.outbox.len() {
+            let waiting = self.outbox.len();
+            if waiting == 0 {
+                break;
+            }
+            for _ in 0..waiting {
                 let Some(item) = self.outbox.pop() else { break };
                 self.take(now, item);
             }

@@ -65,6 +65,12 @@ const _: () = assert!(METHODS <= 64, "a method is one bit");
 impl Method {
     /// The one that is asked for most.
     pub(crate) const GET_TERM: Method = Method(0);
+    pub(crate) const ENTER: Method = Method(2);
+    pub(crate) const WITHDRAW: Method = Method(3);
+    pub(crate) const ANOINT: Method = Method(4);
+    pub(crate) const PROMOTE: Method = Method(5);
+    pub(crate) const DEMOTE: Method = Method(6);
+    pub(crate) const EVICT: Method = Method(7);
     /// All that are not there.
     pub(crate) const UNKNOWN: Method = Method(METHODS as u8 - 1);
 

@@ -153,72 +153,53 @@ pub(crate) enum Shape {
     Closed(Election),
 }
 
-/// The bytes of a reply or of a stream's message.
+/// A reply's message.
 #[derive(Clone, Copy)]
 pub(crate) enum Body<'a> {
-    /// A message whose only field is this encoded term.
-    Term(&'a [u8]),
-    /// The same of a term that takes so many bytes and is encoded where they go.
-    Once(&'a Term, usize),
-    /// These bytes.
-    Bytes(&'static [u8]),
+    Bytes(&'a [u8]),
+    /// This term is its only field, and is encoded where it goes.
+    Once(&'a Term),
 }
 
 /// A message without fields.
 pub(crate) const EMPTY: Body<'static> = Body::Bytes(&[]);
 
 /// The term of an election that nobody knows: present, and empty.
-const NO_TERM: Body<'static> = Body::Term(&[]);
+const NO_TERM: Body<'static> = Body::Bytes(&[0x0a, 0x00]);
 
 impl<'a> Body<'a> {
     /// The v1 message that holds `term`.
     #[inline]
     pub(crate) fn of(term: &'a Term) -> Self {
-        if term.is_forgotten() { NO_TERM } else { Self::of_change(term) }
+        if term.is_forgotten() { NO_TERM } else { Body::Bytes(event(term)) }
     }
 
-    /// The v1 message of a watch. It follows the name, so it shows a deleted election's last state.
+    /// The same for who made a change: others seldom ask for just that state, so what is encoded is kept only
+    /// where encoding it again would cost much.
     #[inline]
-    pub(crate) fn of_change(term: &'a Term) -> Self {
-        Body::Term(term.encoded_with(encode))
-    }
-
-    /// As [`of`](Self::of), for who made a change: others seldom ask for just the same state, so what is
-    /// encoded is kept only where encoding it again would cost much.
     pub(crate) fn of_own(term: &'a Term) -> Self {
-        if !term.is_light() || term.is_forgotten() {
-            return Self::of(term);
-        }
-        let (leader, rest) = term.leader_and_rest();
-        Body::Once(term, wire::term_len(term.number(), leader, rest))
-    }
-
-    #[inline]
-    pub(crate) fn len(self) -> usize {
-        match self {
-            Body::Term(body) => wire::in_term_reply_len(body.len()),
-            Body::Once(_, len) => wire::in_term_reply_len(len),
-            Body::Bytes(bytes) => bytes.len(),
-        }
+        if term.is_light() && !term.is_forgotten() { Body::Once(term) } else { Self::of(term) }
     }
 
     #[inline]
     pub(crate) fn put(self, out: &mut Vec<u8>) {
         match self {
-            Body::Term(body) => wire::put_term_reply(out, body),
-            Body::Once(term, len) => {
-                wire::put_term_prefix(out, len);
-                let (leader, rest) = term.leader_and_rest();
-                wire::put_term(out, term.number(), leader, rest);
-            }
             Body::Bytes(bytes) => out.extend_from_slice(bytes),
+            Body::Once(term) => {
+                let (leader, rest) = term.leader_and_rest();
+                wire::put_term_reply(out, term.number(), leader, rest);
+            }
         }
     }
 }
 
-fn encode(term: &Term) -> Vec<u8> {
-    let (leader, rest) = term.leader_and_rest();
-    wire::term_body(term.number(), leader, rest)
+/// The v1 message of a watch. It follows the name, so it shows a deleted election's last state.
+#[inline]
+pub(crate) fn event(term: &Term) -> &[u8] {
+    term.encoded_with(|term| {
+        let (leader, rest) = term.leader_and_rest();
+        wire::term_reply(term.number(), leader, rest)
+    })
 }
 
 impl Shape {

@@ -96,10 +96,12 @@ impl Names {
     #[inline]
     fn position(&self, hash: u64, name: &[u8]) -> Option<usize> {
         let first = self.first_of_set(hash)?;
-        (first..first + WAYS).find(|&place| {
-            matches!(&self.places[place], Some(known)
+        let mut set = self.places.get(first..first + WAYS)?.iter();
+        let at = set.position(|place| {
+            matches!(place, Some(known)
                 if known.hash == hash && known.election.name().as_bytes() == name)
-        })
+        });
+        at.map(|at| first + at)
     }
 
     #[inline]

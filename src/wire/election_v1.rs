@@ -148,29 +148,35 @@ pub(crate) fn create_reply(cache_enabled: bool) -> &'static [u8] {
     }
 }
 
-/// The bytes of a `Term`, in a vector without room to spare: they are kept.
-pub(crate) fn term_body<'a>(
+/// A reply with a term, in a vector without room to spare: it is kept.
+pub(crate) fn term_reply<'a>(
     number: u64,
     leader: Option<&str>,
     candidates: impl Iterator<Item = &'a str> + Clone,
 ) -> Vec<u8> {
-    let mut body = Vec::with_capacity(term_len(number, leader, candidates.clone()));
-    put_term(&mut body, number, leader, candidates);
-    body
+    let names = candidates.clone();
+    let waiting: usize = names.map(|name| put::item_len(CANDIDATES, name.len())).sum();
+    let leading = put::bytes_len(LEADER, leader.map_or(0, str::len));
+    let len = put::uint_len(NUMBER, number) + leading + waiting;
+
+    let mut reply = Vec::with_capacity(put::item_len(TERM, len));
+    put::prefix(&mut reply, TERM, len);
+    put_term(&mut reply, number, leader, candidates);
+    reply
 }
 
-/// Bytes of a `Term`.
-pub(crate) fn term_len<'a>(
+/// Appends the same. A term is there even when it is empty.
+#[inline]
+pub(crate) fn put_term_reply<'a>(
+    out: &mut Vec<u8>,
     number: u64,
     leader: Option<&str>,
     candidates: impl Iterator<Item = &'a str>,
-) -> usize {
-    let waiting: usize = candidates.map(|name| put::item_len(CANDIDATES, name.len())).sum();
-    put::uint_len(NUMBER, number) + put::bytes_len(LEADER, leader.map_or(0, str::len)) + waiting
+) {
+    put::nested(out, TERM, |out| put_term(out, number, leader, candidates));
 }
 
-/// Appends a `Term`.
-pub(crate) fn put_term<'a>(
+fn put_term<'a>(
     out: &mut Vec<u8>,
     number: u64,
     leader: Option<&str>,
@@ -179,23 +185,6 @@ pub(crate) fn put_term<'a>(
     put::uint(out, NUMBER, number);
     put::text(out, LEADER, leader.unwrap_or_default());
     candidates.for_each(|name| put::item(out, CANDIDATES, name.as_bytes()));
-}
-
-/// Bytes of the reply that [`put_term_reply`] makes of a term of `body_len` bytes.
-#[inline]
-pub(crate) fn in_term_reply_len(body_len: usize) -> usize {
-    put::item_len(TERM, body_len)
-}
-
-/// Appends the reply with the term whose bytes are `body`. A term is there even when it is empty.
-#[inline]
-pub(crate) fn put_term_reply(out: &mut Vec<u8>, body: &[u8]) {
-    put::item(out, TERM, body);
-}
-
-/// Appends what stands before a term of `body_len` bytes in such a reply.
-pub(crate) fn put_term_prefix(out: &mut Vec<u8>, body_len: usize) {
-    put::prefix(out, TERM, body_len);
 }
 
 /// A term, as a client reads it. A reply without one reads as term 0, which nobody leads.

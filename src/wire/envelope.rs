@@ -2,11 +2,13 @@
 
 use super::Malformed;
 use super::field::Fields;
-use super::frame::{self, HEADER_LEN, flag, kind};
+use super::frame::{self, flag, kind};
 use super::put;
 
 /// Field 5 of a request.
 const METADATA: u32 = 5;
+/// Field 2 of a response.
+const PAYLOAD: u32 = 2;
 
 /// A call.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,7 +134,7 @@ impl<'a> Response<'a> {
             put::prefix(out, 1, status.encoded_len());
             status.encode(out);
         }
-        put::bytes(out, 2, self.payload);
+        put::bytes(out, PAYLOAD, self.payload);
     }
 }
 
@@ -158,21 +160,17 @@ impl<'a> Status<'a> {
     }
 }
 
-/// Appends a whole response frame whose payload is the `payload_len` bytes that `body` appends.
+/// Appends a whole response frame with this payload.
 #[inline]
-pub(crate) fn put_response(
-    out: &mut Vec<u8>,
-    stream: u32,
-    payload_len: usize,
-    body: impl FnOnce(&mut Vec<u8>),
-) {
-    out.reserve(HEADER_LEN + put::item_len(2, payload_len));
-    frame::put(out, stream, kind::RESPONSE, 0, |out| {
-        if payload_len > 0 {
-            put::prefix(out, 2, payload_len);
-        }
-        put_exactly(out, payload_len, body);
-    });
+pub(crate) fn put_response(out: &mut Vec<u8>, stream: u32, payload: &[u8]) {
+    frame::begin(out, stream, kind::RESPONSE, put::bytes_len(PAYLOAD, payload.len()));
+    put::bytes(out, PAYLOAD, payload);
+}
+
+/// Appends a whole response frame whose payload is what `body` appends: at least a byte.
+#[inline]
+pub(crate) fn put_response_of(out: &mut Vec<u8>, stream: u32, body: impl FnOnce(&mut Vec<u8>)) {
+    frame::put(out, stream, kind::RESPONSE, 0, |out| put::nested(out, PAYLOAD, body));
 }
 
 /// Appends a whole response frame that has a status and no payload.
@@ -181,17 +179,11 @@ pub(crate) fn put_status(out: &mut Vec<u8>, stream: u32, code: i32, message: &st
     frame::put(out, stream, kind::RESPONSE, 0, |out| response.encode(out));
 }
 
-/// Appends a whole data frame that is one message of a stream: the `payload_len` bytes that `body`
-/// appends, without an envelope.
+/// Appends a whole data frame that is one message of a stream, without an envelope.
 #[inline]
-pub(crate) fn put_data(
-    out: &mut Vec<u8>,
-    stream: u32,
-    payload_len: usize,
-    body: impl FnOnce(&mut Vec<u8>),
-) {
-    out.reserve(HEADER_LEN + payload_len);
-    frame::put(out, stream, kind::DATA, 0, |out| put_exactly(out, payload_len, body));
+pub(crate) fn put_data(out: &mut Vec<u8>, stream: u32, message: &[u8]) {
+    frame::begin(out, stream, kind::DATA, message.len());
+    out.extend_from_slice(message);
 }
 
 /// Appends the frame that ends a stream with OK.
@@ -202,11 +194,4 @@ pub(crate) fn put_end(out: &mut Vec<u8>, stream: u32) {
 /// Appends a whole request frame.
 pub(crate) fn put_request(out: &mut Vec<u8>, stream: u32, flags: u8, request: &Request<'_>) {
     frame::put(out, stream, kind::REQUEST, flags, |out| request.encode(out));
-}
-
-#[inline]
-fn put_exactly(out: &mut Vec<u8>, len: usize, body: impl FnOnce(&mut Vec<u8>)) {
-    let before = out.len();
-    body(out);
-    debug_assert_eq!(out.len(), before + len, "a body is as long as its caller said");
 }

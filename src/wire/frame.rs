@@ -52,6 +52,14 @@ impl Header {
     }
 }
 
+/// Appends the header of a frame whose payload of so many bytes is to follow.
+#[inline]
+pub(crate) fn begin(out: &mut Vec<u8>, stream: u32, kind: u8, length: usize) {
+    out.reserve(HEADER_LEN + length);
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    out.extend_from_slice(&Header { length, stream, kind, flags: 0 }.encode());
+}
+
 /// Appends a frame whose payload is what `body` appends. The length is filled in afterwards, so that
 /// it is right whatever `body` does.
 #[inline]

@@ -39,6 +39,7 @@ pub(crate) fn present_uint(out: &mut Vec<u8>, number: u32, value: u64) {
 }
 
 /// Appends a bytes field.
+#[inline]
 pub(crate) fn bytes(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     if !value.is_empty() {
         item(out, number, value);
@@ -51,6 +52,7 @@ pub(crate) fn text(out: &mut Vec<u8>, number: u32, value: &str) {
 }
 
 /// Appends an element of a repeated string or bytes field.
+#[inline]
 pub(crate) fn item(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     prefix(out, number, value.len());
     out.extend_from_slice(value);
@@ -65,6 +67,24 @@ pub(crate) fn prefix(out: &mut Vec<u8>, number: u32, len: usize) {
     }
     tag(out, number, wire_type::BYTES);
     varint::put(out, len as u64);
+}
+
+/// Appends a nested message, or a bytes field, of what `body` appends. Its length is filled in afterwards:
+/// one byte is left for it, and where it takes more, what was appended moves.
+#[inline]
+pub(crate) fn nested(out: &mut Vec<u8>, number: u32, body: impl FnOnce(&mut Vec<u8>)) {
+    prefix(out, number, 0);
+    let start = out.len();
+    body(out);
+    let len = out.len().saturating_sub(start);
+    match out.get_mut(start - 1) {
+        Some(slot) if len < 0x80 => *slot = len as u8,
+        _ => {
+            let mut length = Vec::new();
+            varint::put(&mut length, len as u64);
+            out.splice(start - 1..start, length);
+        }
+    }
 }
 
 #[inline]

@@ -66,9 +66,9 @@ mod known_bytes {
 
     #[test]
     fn answers() {
-        let payload = encoded(|out| put_response(out, 3, 2, |out| out.extend(b"hi")));
+        let payload = encoded(|out| put_response(out, 3, b"hi"));
         assert_eq!(payload, b"\0\0\0\x04\0\0\0\x03\x02\0\x12\x02hi");
-        let nothing = encoded(|out| put_response(out, 3, 0, |_| {}));
+        let nothing = encoded(|out| put_response(out, 3, b""));
         assert_eq!(nothing, b"\0\0\0\0\0\0\0\x03\x02\0");
         let status = encoded(|out| put_status(out, 3, 5, "no"));
         assert_eq!(status, b"\0\0\0\x08\0\0\0\x03\x02\0\x0a\x06\x08\x05\x12\x02no");
@@ -76,7 +76,7 @@ mod known_bytes {
 
     #[test]
     fn stream() {
-        let message = encoded(|out| put_data(out, 3, 2, |out| out.extend(b"hi")));
+        let message = encoded(|out| put_data(out, 3, b"hi"));
         assert_eq!(message, b"\0\0\0\x02\0\0\0\x03\x03\0hi");
         assert_eq!(encoded(|out| put_end(out, 3)), b"\0\0\0\0\0\0\0\x03\x03\x05");
     }
@@ -96,11 +96,11 @@ mod known_bytes {
 
     #[test]
     fn term() {
-        let body = term_body(3, Some("node-a"), ["c2", "c3"].into_iter());
-        assert_eq!(body.capacity(), body.len());
-        let reply = encoded(|out| put_term_reply(out, &body));
+        let candidates = ["c2", "c3"].into_iter();
+        let reply = term_reply(3, Some("node-a"), candidates.clone());
+        assert_eq!(reply.capacity(), reply.len());
         assert_eq!(reply, TERM_REPLY);
-        assert_eq!(reply.len(), in_term_reply_len(body.len()));
+        assert_eq!(encoded(|out| put_term_reply(out, 3, Some("node-a"), candidates)), TERM_REPLY);
         let term = TermMessage::decode_reply(&reply).unwrap();
         assert_eq!((term.number, term.leader), (3, "node-a"));
         assert!(term.candidates().eq(["c2", "c3"]));
@@ -108,9 +108,8 @@ mod known_bytes {
 
     #[test]
     fn term_of_an_unknown_election_is_there_and_empty() {
-        let body = term_body(0, None, std::iter::empty());
-        assert_eq!(encoded(|out| put_term_reply(out, &body)), b"\x0a\x00");
-        assert_eq!(in_term_reply_len(body.len()), 2);
+        assert_eq!(term_reply(0, None, std::iter::empty()), b"\x0a\x00");
+        assert_eq!(encoded(|out| put_term_reply(out, 0, None, std::iter::empty())), b"\x0a\x00");
     }
 
     #[test]
@@ -310,7 +309,7 @@ mod round_trips {
             let theirs = ttrpc::Response { status: their_status, payload: vec![] };
             prop_assert_eq!(&frame[10..], theirs.encode_to_vec());
 
-            let frame = encoded(|out| put_response(out, 1, payload.len(), |out| out.extend(&payload)));
+            let frame = encoded(|out| put_response(out, 1, &payload));
             let theirs = ttrpc::Response { status: None, payload: payload.clone() };
             prop_assert_eq!(&frame[10..], theirs.encode_to_vec());
         }
@@ -337,10 +336,13 @@ mod round_trips {
 
         #[test]
         fn term(number: u64, leader in ".{0,200}", candidates in vec(".{0,9}", 0..30)) {
-            let body = term_body(number, Some(&leader), candidates.iter().map(String::as_str));
-            prop_assert_eq!(body.capacity(), body.len());
-            let reply = encoded(|out| put_term_reply(out, &body));
-            prop_assert_eq!(reply.len(), in_term_reply_len(body.len()));
+            let names = candidates.iter().map(String::as_str);
+            let kept = term_reply(number, Some(&leader), names.clone());
+            prop_assert_eq!(kept.capacity(), kept.len());
+            let reply = encoded(|out| put_term_reply(out, number, Some(&leader), names));
+            prop_assert_eq!(&kept, &reply);
+            let frame = encoded(|out| put_response_of(out, 1, |out| out.extend(&reply)));
+            prop_assert_eq!(frame, encoded(|out| put_response(out, 1, &reply)));
             let term = theirs::Term { term: number, leader, candidates };
             let theirs = theirs::GetTermResponse { term: Some(term) };
             prop_assert_eq!(reply, theirs.encode_to_vec());

@@ -8,7 +8,10 @@ const MAX_LEN: usize = 10;
 
 /// The bytes that [`put`] appends for `value`: 1 to 10.
 pub(crate) const fn encoded_len(value: u64) -> usize {
-    let bits = u64::BITS - (value | 1).leading_zeros();
+    if value < 0x80 {
+        return 1;
+    }
+    let bits = u64::BITS - value.leading_zeros();
     bits.div_ceil(7) as usize
 }
 

@@ -11,7 +11,8 @@ use crate::error::Error;
 use crate::server::book::OK;
 use crate::service::{Answer, Body, Call, EMPTY, Method, ReplyTo, SESSION, Shape};
 use crate::shard::{Outcome, Ticket};
-use crate::wire::envelope::{self, Request};
+use crate::wire::Malformed;
+use crate::wire::envelope::{self, Metadata, Request};
 
 impl Conn {
     #[inline]
@@ -33,14 +34,18 @@ impl Conn {
     #[inline(never)]
     fn on_other_request(&mut self, now: Moment, stream: u32, payload: &[u8]) {
         self.tally.others += 1;
-        let request = match quick::change(payload).map_or_else(|| Request::decode(payload), Ok) {
-            Ok(request) => request,
+        let walk = || {
+            let request = Request::decode(payload)?;
+            Ok((Method::of(request.service, request.method), request))
+        };
+        let (method, request) = match quick::change(payload).map_or_else(walk, Ok::<_, Malformed>) {
+            Ok(read) => read,
             Err(fault) => {
                 let unread = Asked { method: Method::UNKNOWN, since: now };
                 return self.fail(unread, stream, &fault.of("ttrpc.Request"));
             }
         };
-        let asked = Asked { method: Method::of(request.service, request.method), since: now };
+        let asked = Asked { method, since: now };
         if self.draining {
             return self.fail(asked, stream, &Error::Draining);
         }
@@ -140,8 +145,7 @@ impl Conn {
     }
 
     pub(super) fn reply(&mut self, stream: u32, body: &[u8]) {
-        let out = self.output.buffer();
-        envelope::put_response(out, stream, body.len(), |out| out.extend_from_slice(body));
+        envelope::put_response(self.output.buffer(), stream, body);
     }
 
     pub(super) fn fail_live(&mut self, stream: u32, error: &Error) {
@@ -164,12 +168,17 @@ impl Conn {
 }
 
 fn call_of<'a>(request: &Request<'a>) -> Call<'a> {
-    let mut keys = request.metadata().filter(|(key, _)| *key == SESSION);
-    let session = keys.next().map(|(_, key)| key);
+    let session = match request.metadata {
+        Metadata::Pairs(&[]) => None,
+        _ => request.metadata().find(|(key, _)| *key == SESSION).map(|(_, key)| key),
+    };
     Call { service: request.service, method: request.method, payload: request.payload, session }
 }
 
 #[inline]
 pub(super) fn put_reply(output: &mut Output, stream: u32, body: Body<'_>) {
-    envelope::put_response(output.buffer(), stream, body.len(), |out| body.put(out));
+    match body {
+        Body::Bytes(bytes) => envelope::put_response(output.buffer(), stream, bytes),
+        Body::Once(_) => envelope::put_response_of(output.buffer(), stream, |out| body.put(out)),
+    }
 }

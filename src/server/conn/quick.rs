@@ -5,6 +5,7 @@
 //! begins with the same bytes each time, and one comparison says what a walk over its fields would.
 //! Anything else, right or wrong, takes that walk.
 
+use crate::service::Method;
 use crate::wire::envelope::Request;
 use crate::wire::varint::{self, counted};
 
@@ -27,22 +28,24 @@ pub(super) fn get_term(envelope: &[u8]) -> Option<&[u8]> {
     is_timeout(rest).then_some(name)
 }
 
-/// The envelope of a plain change by a candidate's name, without the walk over its fields.
+/// The envelope of a plain change by a candidate's name, and which method it asks for, without the walk over
+/// its fields.
 #[inline]
-pub(super) fn change(envelope: &[u8]) -> Option<Request<'_>> {
+pub(super) fn change(envelope: &[u8]) -> Option<(Method, Request<'_>)> {
     let (method, rest) = counted(envelope.strip_prefix(SERVICE_FIELD)?)?;
-    let method = match method {
-        b"Enter" => "Enter",
-        b"Withdraw" => "Withdraw",
-        b"Anoint" => "Anoint",
-        b"Promote" => "Promote",
-        b"Demote" => "Demote",
-        b"Evict" => "Evict",
+    let (number, method) = match method {
+        b"Enter" => (Method::ENTER, "Enter"),
+        b"Withdraw" => (Method::WITHDRAW, "Withdraw"),
+        b"Anoint" => (Method::ANOINT, "Anoint"),
+        b"Promote" => (Method::PROMOTE, "Promote"),
+        b"Demote" => (Method::DEMOTE, "Demote"),
+        b"Evict" => (Method::EVICT, "Evict"),
         _ => return None,
     };
     let (payload, rest) = counted(rest.strip_prefix(&[PAYLOAD])?)?;
     let timeout_nano = timeout(rest)?;
-    Some(Request { service: SERVICE, method, payload, timeout_nano, ..Request::default() })
+    let request = Request { service: SERVICE, method, payload, timeout_nano, ..Request::default() };
+    Some((number, request))
 }
 
 /// The timeout that `bytes` are, or 0 for nothing.
@@ -96,7 +99,8 @@ mod tests {
         for method in ["Enter", "Withdraw", "Anoint", "Promote", "Demote", "Evict"] {
             for timeout in [0, 1, 5_000_000_000, i64::MAX, -1] {
                 let envelope = encoded(SERVICE, method, "e", timeout);
-                let found = change(&envelope).unwrap();
+                let (number, found) = change(&envelope).unwrap();
+                assert_eq!(number, Method::of(SERVICE, method));
                 assert_eq!((found.service, found.method), (SERVICE, method));
                 assert_eq!(
                     (found.payload, found.timeout_nano),
@@ -123,8 +127,9 @@ mod tests {
                 envelope[at] = byte;
             }
             envelope.extend(tail);
-            if let Some(found) = change(&envelope) {
+            if let Some((number, found)) = change(&envelope) {
                 let request = Request::decode(&envelope).unwrap();
+                prop_assert_eq!(number, Method::of(request.service, request.method));
                 prop_assert_eq!((request.service, request.method), (found.service, found.method));
                 prop_assert_eq!(request.payload, found.payload);
                 prop_assert_eq!(request.timeout_nano, found.timeout_nano);

@@ -75,10 +75,7 @@ impl Conn {
     }
 
     fn put_message(&mut self, stream: u32) {
-        let body = &self.scratch;
-        envelope::put_data(self.output.buffer(), stream, body.len(), |out| {
-            out.extend_from_slice(body);
-        });
+        envelope::put_data(self.output.buffer(), stream, &self.scratch);
         self.tally.events += 1;
     }
 }

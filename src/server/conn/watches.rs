@@ -8,7 +8,7 @@ use super::{Conn, End};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::server::book::OK;
-use crate::service::Body;
+use crate::service::event;
 #[cfg(feature = "failpoints")]
 use crate::shard::canary;
 use crate::wire::envelope;
@@ -81,9 +81,7 @@ impl Conn {
         watch.queued = false;
         let closing = watch.closing;
         if let Some((term, merged)) = watch.telling.next() {
-            let body = Body::of_change(&term);
-            let out = self.output.buffer();
-            envelope::put_data(out, about.stream(), body.len(), |out| body.put(out));
+            envelope::put_data(self.output.buffer(), about.stream(), event(&term));
             self.tally.events += 1;
             self.tally.merged += merged;
             watch.said = self.output.end();

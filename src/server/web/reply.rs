@@ -16,7 +16,7 @@ use super::inbox::Inbox;
 use super::visit::{Visit, to_bytes};
 use crate::engine::Follower;
 use crate::error::Error;
-use crate::service::{Body, EMPTY, Shape, Step, Task, Telling};
+use crate::service::{EMPTY, Shape, Step, Task, Telling, event};
 
 pub(super) enum Reply {
     Outcome { visit: Arc<Visit>, inbox: Arc<Inbox>, shape: Shape },
@@ -103,7 +103,7 @@ impl Watching {
         inbox.take_changed();
         if let Some((term, merged)) = self.telling.next() {
             self.visit.announce(merged);
-            return Poll::Ready(Some(Ok(to_bytes(Body::of_change(&term)))));
+            return Poll::Ready(Some(Ok(Bytes::copy_from_slice(event(&term)))));
         }
         if self.is_over {
             return Poll::Ready(None);

@@ -328,9 +328,14 @@ impl Visit {
 }
 
 pub(super) fn to_bytes(body: Body<'_>) -> Bytes {
-    let mut bytes = Vec::with_capacity(body.len());
-    body.put(&mut bytes);
-    bytes.into()
+    match body {
+        Body::Bytes(bytes) => Bytes::copy_from_slice(bytes),
+        Body::Once(_) => {
+            let mut bytes = Vec::with_capacity(64);
+            body.put(&mut bytes);
+            bytes.into()
+        }
+    }
 }
 
 /// A panic of another call does not make what is locked wrong.

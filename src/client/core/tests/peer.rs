@@ -139,14 +139,14 @@ impl Peer {
     pub(super) fn reply(&mut self, stream: u32, message: &impl Message) {
         let raw = message.encode();
         let mut bytes = Vec::new();
-        put_response(&mut bytes, stream, raw.len(), |out| out.extend_from_slice(&raw));
+        put_response(&mut bytes, stream, &raw);
         self.receive(&bytes);
     }
 
     /// Byte by byte.
     pub(super) fn drip(&mut self, stream: u32, raw: &[u8]) {
         let mut bytes = Vec::new();
-        put_response(&mut bytes, stream, raw.len(), |out| out.extend_from_slice(raw));
+        put_response(&mut bytes, stream, raw);
         bytes.iter().for_each(|byte| self.receive(&[*byte]));
     }
 
@@ -160,7 +160,7 @@ impl Peer {
     pub(super) fn show(&mut self, stream: u32, state: &elections::State) {
         let raw = state.encode();
         let mut bytes = Vec::new();
-        put_data(&mut bytes, stream, raw.len(), |out| out.extend_from_slice(&raw));
+        put_data(&mut bytes, stream, &raw);
         self.receive(&bytes);
     }
 
