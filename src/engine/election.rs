@@ -194,8 +194,8 @@ impl Election {
         })
     }
 
-    /// Hands one operation over, whose names have been checked. What it came to, if this thread came to it and nothing has to be waited for;
-    /// or `None`: then its outcome goes to the sink, exactly once.
+    /// Hands one operation over, whose names have been checked. What it came to, if this thread came to it and
+    /// nothing has to be waited for; or `None`: then its outcome goes to the sink, exactly once.
     pub(crate) fn submit_here(
         &self,
         act: Act<'_>,
