@@ -68,6 +68,7 @@ impl Conn {
             return put_reply(&mut self.output, stream, body);
         }
         if let Answer::Term(term) = answer {
+            self.stirred |= self.streams.len() > 0;
             self.book.answered(asked, OK);
             return put_reply(&mut self.output, stream, Body::of_own(&term));
         }

@@ -76,6 +76,8 @@ pub(crate) struct Conn {
     streams: Streams,
     /// There is input that could be worked off but for want of room.
     backlog: bool,
+    /// A change was answered since the last read began, which its own streams may have to tell of.
+    stirred: bool,
     frame_since: Option<Moment>,
     stalled_since: Option<Moment>,
     /// The last request, or the beginning.
@@ -127,6 +129,7 @@ impl Conn {
             scratch: Vec::new(),
             streams: Streams::default(),
             backlog: false,
+            stirred: false,
             frame_since: None,
             stalled_since: None,
             asked: now,
@@ -188,6 +191,7 @@ impl Conn {
 
     fn read(&mut self, now: Moment, mut bytes: &[u8]) {
         let frames = self.input.frames;
+        self.stirred = false;
         loop {
             if self.input.is_holding() {
                 let held = self.input.take();
@@ -297,9 +301,9 @@ impl Conn {
         }
     }
 
-    /// True if the engine owes the answer to a call.
+    /// True if the engine owes the answer to a call, or may bring a stream news of one that was answered.
     pub(crate) fn owes(&self) -> bool {
-        self.streams.calls() > 0
+        self.stirred || self.streams.calls() > 0
     }
 
     /// True if nothing but one watch or one call can bring it more to say.
