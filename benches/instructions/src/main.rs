@@ -118,7 +118,8 @@ fn cost(work: &Work, folder: &Path) -> Result<Cost, Failure> {
     let each = |once: u64, twice: u64| (twice as f64 - once as f64) / work.times as f64;
     Ok(Cost {
         instructions: each(once.instructions, twice.instructions),
-        allocations: each(once.allocations, twice.allocations),
+        // One of the preparation more or less is none of the operation.
+        allocations: each(once.allocations, twice.allocations).max(0.0),
     })
 }
 
