@@ -62,7 +62,7 @@ fn d6_a_flipped_bit_is_refused_or_means_nothing() {
         let before = found(image.clone()).unwrap();
         let (mut refused, mut bits, mut in_journal) = (0, 0, 0);
         for bit in 0..image.len() * 8 {
-            let is_header = bit < 24 * 8 || (TABLES..TABLES + 512).contains(&(bit / 8));
+            let is_header = bit < 32 * 8 || (TABLES..TABLES + 512).contains(&(bit / 8));
             if !is_header && (image.is_hole(bit / 8) || rng.u32(..512) != 0) {
                 continue;
             }

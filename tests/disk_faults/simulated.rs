@@ -202,6 +202,7 @@ fn d8_a_slow_sync_holds_up_no_renewal() {
 #[test]
 fn d10_a_duplicate_waits_with_the_change_that_it_repeats() {
     let disk = disk();
+    let start = disk.shown();
     let engine = open(&disk, builder());
     let session = engine.session().unwrap();
     let election = engine.election("e").unwrap();
@@ -220,10 +221,8 @@ fn d10_a_duplicate_waits_with_the_change_that_it_repeats() {
         if let Some((number, outcome)) = desk.fetch() {
             // Whatever the disk makes of it now, it is there.
             let journal = disk.journal();
-            let start = Disk::of(Image::default());
-            create_store(Box::new(start.clone()), "a server").unwrap();
             let mut rng = Rng::with_seed(number);
-            let cut = Cuts::after(start.shown(), &journal, &mut rng).cut(&mut rng);
+            let cut = Cuts::after(start.clone(), &journal, &mut rng).cut(&mut rng);
             let found = read_store(Box::new(Disk::of(cut))).unwrap();
             assert!(found.records.keys().any(|(table, _)| *table == "elections"), "{number}");
             assert_eq!(outcome.unwrap().to_string(), "t1 a []");

@@ -24,7 +24,7 @@ use crate::log::{CommitMeter, Unit};
 /// Units in one commit, at most: so it has a bound, and the first of them does not wait too long.
 const BATCH: usize = 4096;
 /// Bytes of what is in it, about: one unit more may still be taken.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 960 << 10;
 /// How often a full disk is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -207,11 +207,12 @@ impl Inner {
         let Some(store) = &mut keeper.store else {
             return Err(self.failure.get().cloned().unwrap_or_else(|| self.full()));
         };
-        store.snapshot().map_err(|fault| match fault {
-            Fault::Full => {
-                let (_, _tried_again_by_the_thread) = self.find_room(keeper);
-                self.full()
-            }
+        let taken = store.snapshot().map_err(|fault| match fault {
+            Fault::Full => self.find_room(keeper).1.err().unwrap_or(Fault::Full),
+            fault => fault,
+        });
+        taken.map_err(|fault| match fault {
+            Fault::Full => self.full(),
             fault => {
                 self.fail(keeper, fault);
                 self.failed()
@@ -219,12 +220,19 @@ impl Inner {
         })
     }
 
-    /// In order: the next start finds an empty journal. If this fails nothing is lost, it is found there.
+    /// In order: the next start finds an empty journal.
     fn end(&self) {
         self.run_all();
-        if let Some(store) = &mut self.keeper().store {
-            let _it_stays_in_the_journal = store.settle();
-        }
+        bell::as_writer(|| {
+            let mut keeper = self.keeper();
+            match keeper.store.as_mut().map_or(Ok(()), Store::settle) {
+                // Without room it stays in the journal, where it is found.
+                Ok(()) | Err(Fault::Full) => {}
+                Err(fault) => self.fail(&mut keeper, fault),
+            }
+        });
+        bell::ring();
+        self.tell();
     }
 
     fn release(&self, keeper: &mut Keeper) {
@@ -284,14 +292,14 @@ impl Inner {
         let error = keeper.folder.tell(fault);
         let first = self.failure.set(error).is_ok();
         self.state.store(State::Failed);
+        if first {
+            self.is_untold.store(true);
+        }
         for Handed { mut unit, .. } in keeper.held.drain(..) {
             self.forget(&*unit);
             unit.refuse(&self.failed());
         }
         self.refuse_all();
-        if first {
-            self.is_untold.store(true);
-        }
     }
 
     #[cfg(feature = "failpoints")]

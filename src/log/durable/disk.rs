@@ -1,6 +1,8 @@
 //! The file that the store writes, and what failed about it.
 //!
-//! The journal stands in front, the store crate's tables behind it. The store crate's header says, in one bit that nothing covers, which of its last two commits counts: a
+//! The journal stands in front, the store crate's tables behind it.
+//!
+//! The store crate's header says, in one bit that nothing covers, which of its last two commits counts: a
 //! bit that flips on the disk would silently undo one. So a checksum of ours stands behind the header, in
 //! the same sector and written with it.
 

@@ -6,21 +6,25 @@
 //!
 //! An entry begins on a page of its own: what was told of is never written again with what follows. It is
 //! written twice, one copy behind the other, by one write: a damaged copy of one that was told of is made
-//! good by the other, and where both are bad and a later entry is whole, the file is refused. So only an
-//! entry that nobody was told of is taken for torn.
+//! good by the other, and where both are bad and a later entry is whole, the file is refused. So what is taken for
+//! torn is one that nobody was told of, or the newest, damaged in both its copies with all that came after.
 
 use std::sync::Arc;
 
 use super::disk::Disk;
 use super::place::io_fault;
 use super::store::Fault;
+use crate::random::random;
 
 const PAGE: usize = 4096;
 const MAGIC: &[u8; 16] = b"tenure store 1\n\0";
 /// How a file of the store crate's begins.
 const BARE: &[u8; 4] = b"redb";
 const ENTRY: &[u8; 4] = b"jrnl";
-/// An entry's head: what it is, its number, how long it is, and a checksum over that, its place and it.
+/// The file's head: what it is, the journal's pages, what seals its entries, and a checksum.
+const FILE_HEAD: usize = 16 + 4 + 8 + 4;
+/// An entry's head: what it is, its number, how long it is, and a checksum over that, its place, it and what nobody
+/// outside knows: names in it may have any bytes.
 const HEAD: usize = 4 + 8 + 4 + 4;
 
 /// Pages of the journal in a store that is made. An entry takes two at least.
@@ -32,6 +36,7 @@ const MOST: u32 = 1 << 16;
 pub(super) struct Journal {
     disk: Arc<Disk>,
     pages: u32,
+    secret: [u8; 8],
     /// The page that the next entry begins on, counted from the first behind the file's head.
     at: u32,
     /// The number of the next entry. They go up by one, over the life of the store.
@@ -48,12 +53,15 @@ pub(super) struct Entry {
 impl Journal {
     /// Writes the head of an empty file, and room for the journal. Not synced yet.
     pub(super) fn create(disk: Arc<Disk>, pages: u32) -> Result<Self, Fault> {
-        let journal = Self { disk, pages, at: 0, next: 1, buffer: Vec::new() };
+        let random = random().map_err(|error| Fault::Disk(error.to_string()))?;
+        let secret = *random.first_chunk().expect("longer than that");
+        let journal = Self { disk, pages, secret, at: 0, next: 1, buffer: Vec::new() };
         let mut head = [0; PAGE];
         head[..16].copy_from_slice(MAGIC);
         head[16..20].copy_from_slice(&pages.to_be_bytes());
-        let sum = crc32fast::hash(&head[..20]);
-        head[20..24].copy_from_slice(&sum.to_be_bytes());
+        head[20..28].copy_from_slice(&secret);
+        let sum = crc32fast::hash(&head[..28]);
+        head[28..32].copy_from_slice(&sum.to_be_bytes());
         let begun = journal.disk.set_len(journal.end()).and_then(|()| journal.disk.write(0, &head));
         // Written, not only reserved: the first write of a block is one more thing to sync.
         let zeros = vec![0; pages as usize * PAGE];
@@ -64,7 +72,7 @@ impl Journal {
 
     /// Finds the journal of a file by its head.
     pub(super) fn open(disk: Arc<Disk>) -> Result<Self, Fault> {
-        let mut head = [0; 24];
+        let mut head = [0; FILE_HEAD];
         let len = disk.len().map_err(io_fault)?;
         if len >= head.len() as u64 {
             disk.read(0, &mut head).map_err(io_fault)?;
@@ -76,8 +84,9 @@ impl Journal {
         }
         let (body, sum) = head.split_last_chunk::<4>().expect("longer than that");
         let is_whole = body.starts_with(MAGIC) && crc32fast::hash(body).to_be_bytes() == *sum;
+        let (body, secret) = body.split_last_chunk().expect("longer than that");
         let pages = u32::from_be_bytes(*body.last_chunk().expect("longer than that"));
-        let journal = Self { disk, pages, at: 0, next: 1, buffer: Vec::new() };
+        let journal = Self { disk, pages, secret: *secret, at: 0, next: 1, buffer: Vec::new() };
         if !is_whole || pages > MOST || len < journal.end() {
             let why = "the head of its file is not what was written: it was changed or cut short";
             return Err(Fault::Damaged(why.into()));
@@ -109,13 +118,14 @@ impl Journal {
         buffer.resize(HEAD, 0);
         put(buffer);
         let len = buffer.len() - HEAD;
-        let head = head_of(at, number, &buffer[HEAD..]);
+        let head = head_of(self.secret, (at, Which::First), number, &buffer[HEAD..]);
         buffer[..HEAD].copy_from_slice(&head);
         let pages = pages_of(HEAD + len);
         buffer.resize(pages * PAGE, 0);
-        // Each copy says where it is, so that neither is taken for the other.
+        // Neither is taken for the other, nor for one of another entry.
         buffer.extend_from_within(..);
-        let again = head_of(at + pages as u32, number, &buffer[HEAD..HEAD + len]);
+        let body = &buffer[HEAD..HEAD + len];
+        let again = head_of(self.secret, (at, Which::Second), number, body);
         buffer[pages * PAGE..][..HEAD].copy_from_slice(&again);
         let written = self.disk.write_through(offset(at), buffer);
         written.map_err(|error| {
@@ -148,7 +158,7 @@ impl Journal {
         // Whoever wrote a later one was told that this one is safe.
         for page in self.at..self.pages {
             if let Some(later) = self.head(page)?.filter(|head| head.number > self.next)
-                && self.copy(page, &later)?.is_some()
+                && self.is_any_copy(page, &later)?
             {
                 let (lost, later) = (self.next, later.number);
                 let why = format!(
@@ -165,15 +175,14 @@ impl Journal {
     fn entry(&self, page: u32, number: u64) -> Result<Option<Vec<u8>>, Fault> {
         if let Some(head) = self.head(page)?
             && head.number == number
-            && let Some(body) = self.copy(page, &head)?
+            && let Some(body) = self.copy(page, &head, (page, Which::First))?
         {
             return Ok(Some(body));
         }
         for behind in page + 1..self.pages {
             if let Some(head) = self.head(behind)?
                 && head.number == number
-                && pages_of(HEAD + head.len) == (behind - page) as usize
-                && let Some(body) = self.copy(behind, &head)?
+                && let Some(body) = self.copy(behind, &head, (page, Which::Second))?
             {
                 return Ok(Some(body));
             }
@@ -190,15 +199,22 @@ impl Journal {
             len: u32::from_be_bytes(raw[12..16].try_into().expect("four")) as usize,
             raw,
         };
-        let ends = page as usize + pages_of(HEAD + head.len);
-        Ok((raw.starts_with(ENTRY) && ends <= self.pages as usize).then_some(head))
+        let room = (self.pages - page) as usize * PAGE - HEAD;
+        Ok((raw.starts_with(ENTRY) && head.len <= room).then_some(head))
     }
 
-    /// The body of the copy that begins on that page, if it is whole.
-    fn copy(&self, page: u32, head: &Head) -> Result<Option<Vec<u8>>, Fault> {
+    /// The body of what begins on that page, if it is this copy of the entry that begins there, and whole.
+    fn copy(&self, page: u32, head: &Head, of: (u32, Which)) -> Result<Option<Vec<u8>>, Fault> {
         let mut body = vec![0; head.len];
         self.disk.read(offset(page) + HEAD as u64, &mut body).map_err(io_fault)?;
-        Ok((head_of(page, head.number, &body) == head.raw).then_some(body))
+        Ok((head_of(self.secret, of, head.number, &body) == head.raw).then_some(body))
+    }
+
+    fn is_any_copy(&self, page: u32, head: &Head) -> Result<bool, Fault> {
+        let first = page.checked_sub(pages_of(HEAD + head.len) as u32);
+        let second = first.map(|first| self.copy(page, head, (first, Which::Second)));
+        let is_second = second.transpose()?.flatten().is_some();
+        Ok(is_second || self.copy(page, head, (page, Which::First))?.is_some())
     }
 }
 
@@ -208,13 +224,22 @@ struct Head {
     raw: [u8; HEAD],
 }
 
-fn head_of(page: u32, number: u64, body: &[u8]) -> [u8; HEAD] {
+/// Which of the two.
+#[derive(Clone, Copy)]
+enum Which {
+    First,
+    Second,
+}
+
+fn head_of(secret: [u8; 8], (page, which): (u32, Which), number: u64, body: &[u8]) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[..4].copy_from_slice(ENTRY);
     head[4..12].copy_from_slice(&number.to_be_bytes());
     head[12..16].copy_from_slice(&(body.len() as u32).to_be_bytes());
     let mut sum = crc32fast::Hasher::new();
+    sum.update(&secret);
     sum.update(&page.to_be_bytes());
+    sum.update(&[which as u8]);
     sum.update(&head[..16]);
     sum.update(body);
     head[16..].copy_from_slice(&sum.finalize().to_be_bytes());

@@ -28,9 +28,10 @@ impl Handed {
 
 /// What the committing role holds.
 pub(super) struct Keeper {
-    pub(super) folder: Box<dyn Place>,
-    /// None after it failed.
+    /// None after it failed, and while there is no room. Before the folder, which holds the lock: a store writes
+    /// while it is closed.
     pub(super) store: Option<Store>,
+    pub(super) folder: Box<dyn Place>,
     /// Taken from the queue, and not kept yet.
     pub(super) held: VecDeque<Handed>,
 }

@@ -35,7 +35,7 @@ impl From<Box<dyn StorageBackend>> for Medium {
     }
 }
 
-/// The same file, where a write goes past the system's cache and is done once it is safe. That is a fifth
+/// The same file, where a write goes past the system's cache and is done once it is safe. That is a sixth
 /// quicker than a write and a sync, and one that fails leaves nothing behind that a later sync forgets.
 #[derive(Debug)]
 pub(super) struct Through {
@@ -73,10 +73,15 @@ impl Through {
             return Ok(false);
         };
         aligned.copy_from_slice(blocks);
-        match self.file.write_at(aligned, offset) {
-            Ok(written) => Ok(written == blocks.len()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
-            Err(error) => Err(error),
+        loop {
+            return match self.file.write_at(aligned, offset) {
+                Ok(written) => Ok(written == blocks.len()),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::InvalidInput => Ok(false),
+                    _ => Err(error),
+                },
+            };
         }
     }
 }
