@@ -114,7 +114,7 @@ impl Roster {
                 let name_bytes = Head(head).name_bytes();
                 head[..SESSION] == other[..SESSION]
                     && name_bytes == Head(other).name_bytes()
-                    && names[..name_bytes] == other_names[..name_bytes]
+                    && are_same(&names[..name_bytes], &other_names[..name_bytes])
             }
             (one, two) => one.is_none() && two.is_none(),
         }
@@ -332,8 +332,17 @@ impl<'a> Head<'a> {
             return false;
         }
         let own = &bytes[..name.len()];
-        own.last() == name.last() && own == name
+        own.last() == name.last() && are_same(own, name)
     }
+}
+
+/// As `==`, by words. The library's own compare loads wider than what has just been stored here, and a load
+/// that finds its bytes in several stores waits for all of them: 100 ns in a change of 300.
+fn are_same(one: &[u8], two: &[u8]) -> bool {
+    let ((words, rest), (other_words, other_rest)) = (one.as_chunks(), two.as_chunks());
+    one.len() == two.len()
+        && words.iter().zip(other_words).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && rest.iter().zip(other_rest).all(|(a, b)| a == b)
 }
 
 /// A number with seven bits in each of ten bytes, the lowest first: eight of them, and two.

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use once_cell::race::OnceBox;
 
-use super::facts::{Change, ChangeRef, More, Origin, Reign, ReignRef, Stamp};
+use super::facts::{
+    Change, ChangeRef, More, Origin, Reign, ReignRef, Stamp, are_same_notes,
+};
 use super::past::{Over, Past};
 use super::roster::Roster;
 use super::{Metadata, Reason, Verdict};
@@ -225,8 +227,8 @@ impl Term {
 
     /// Whether nothing of what not every election has is another after a change under the same leader.
     fn tells_as_much(&self, reason: Reason, note: &str) -> bool {
-        let before = self.more.as_ref().filter(|more| more.began.is_some() && *more.note == *note);
-        before.is_some() && reason != Reason::Deleted
+        let before = self.more.as_ref().filter(|more| more.began.is_some());
+        before.is_some_and(|more| are_same_notes(&more.note, note)) && reason != Reason::Deleted
     }
 
     /// The reigns that are over once this change has ended the present one, if there is one.

@@ -13,6 +13,7 @@
 //!
 //! So the swap never goes back, and holds the newest released value once it is read.
 
+use std::mem;
 use std::sync::PoisonError;
 
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
@@ -36,14 +37,14 @@ pub(crate) struct Published<T, S> {
 struct Own<T> {
     /// Released, or about to be.
     newest: T,
-    /// What anybody may see; nothing once it is read.
+    /// What anybody may see, while that is not the newest; nothing once it is read.
     released: Option<T>,
 }
 
 /// The newest value in the writer's hands.
 pub(crate) struct Writing<'a, T, S> {
     own: MutexGuard<'a, Own<T>>,
-    swap: &'a S,
+    published: &'a Published<T, S>,
 }
 
 impl<T: Clone, S: Swap<T>> Writing<'_, T, S> {
@@ -53,37 +54,40 @@ impl<T: Clone, S: Swap<T>> Writing<'_, T, S> {
 
     /// There is a newer value, to be released later.
     pub(crate) fn advance(&mut self, value: T) {
-        self.own.newest = value;
+        let before = mem::replace(&mut self.own.newest, value);
+        if !self.published.is_read() && self.own.released.is_none() {
+            self.own.released = Some(before);
+        }
     }
 
     /// There is a newer value, and anybody may see it.
     pub(crate) fn publish(&mut self, value: T) {
-        self.own.newest = value.clone();
-        match &mut self.own.released {
-            Some(released) => *released = value,
-            None => self.swap.store(value),
+        if self.published.is_read() {
+            self.own.newest = value.clone();
+            self.published.swap.store(value);
+        } else {
+            // One hold of it instead of two: a count up and down costs more than all else here.
+            (self.own.newest, self.own.released) = (value, None);
         }
     }
 }
 
 impl<T: Clone, S: Swap<T>> Published<T, S> {
     pub(crate) fn new(value: T, swap: S, aside: u16) -> Self {
-        let own = Own { newest: value.clone(), released: Some(value) };
+        let own = Own { newest: value, released: None };
         Self { own: Mutex::new(own), swap, is_read: AtomicBool::new(false), aside }
     }
 
     /// For the writer: the newest value, released or not, and the place of a newer one. A first reader waits
     /// while this is held.
     pub(crate) fn writing(&self) -> Writing<'_, T, S> {
-        Writing { own: self.own(), swap: &self.swap }
+        Writing { own: self.own(), published: self }
     }
 
     /// For the writer: anybody may see this value.
     pub(crate) fn release(&self, value: T) {
-        if !self.is_read()
-            && let Some(released) = &mut self.own().released
-        {
-            *released = value;
+        if let Some(mut own) = self.unread() {
+            own.released = Some(value);
             return;
         }
         self.swap.store(value);
@@ -106,21 +110,27 @@ impl<T: Clone, S: Swap<T>> Published<T, S> {
 
     /// Looks at the released value without becoming a reader.
     pub(crate) fn peek<R>(&self, published: impl FnOnce(&S) -> R, kept: impl FnOnce(&T) -> R) -> R {
-        if !self.is_read()
-            && let Some(released) = &self.own().released
-        {
-            return kept(released);
+        match self.unread() {
+            Some(own) => kept(own.released.as_ref().unwrap_or(&own.newest)),
+            None => published(&self.swap),
         }
-        published(&self.swap)
     }
 
     #[cold]
     fn begin(&self) {
-        let mut own = self.own();
-        if let Some(released) = own.released.take() {
+        if let Some(mut own) = self.unread() {
+            let released = own.released.take().unwrap_or_else(|| own.newest.clone());
             self.swap.store(released);
             self.is_read.store(true, Ordering::Release);
         }
+    }
+
+    /// The lock, if nobody reads it, and nobody begins to while this is held.
+    fn unread(&self) -> Option<MutexGuard<'_, Own<T>>> {
+        if self.is_read() {
+            return None;
+        }
+        Some(self.own()).filter(|_| !self.is_read())
     }
 
     #[inline]
