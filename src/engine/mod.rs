@@ -9,6 +9,7 @@ mod leadership;
 mod observer;
 mod options;
 mod order;
+mod recent;
 mod record;
 #[cfg(feature = "durable")]
 mod recover;
@@ -33,6 +34,8 @@ pub use self::election::Election;
 pub use self::leadership::{Leadership, Lost};
 pub use self::observer::Observer;
 pub use self::options::{ChangeOptions, EnterOptions};
+#[cfg(feature = "server")]
+pub(crate) use self::recent::quick_hash;
 pub use self::record::SessionInfo;
 pub(crate) use self::session::EndFollower;
 pub use self::session::{Failover, Session, SessionSettings};
@@ -155,7 +158,7 @@ impl Engine {
     /// [`Error::InvalidName`].
     pub fn term(&self, name: &str) -> Result<Arc<Term>, Error> {
         // A name that is known was checked when it came.
-        match self.inner.registry.read(name) {
+        match recent::read(&self.inner.registry, name) {
             Some(term) if !term.is_forgotten() => Ok(term),
             Some(_) => Ok(self.unknown().clone()),
             None => {

@@ -12,12 +12,15 @@ use crossbeam::atomic::AtomicCell;
 use dashmap::{DashMap, Entry};
 
 use super::order::Order;
+use super::recent;
 use crate::election::Term;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::shard::{ByName, Cell};
 
 pub(super) struct Registry {
+    /// Tells it from all others of this process.
+    id: u64,
     /// Keyed hashing: names come from outside, and nobody there may choose who collides.
     cells: DashMap<ByName, (), RandomState>,
     placing: RandomState,
@@ -36,7 +39,9 @@ const REFUSALS_A_SWEEP: u64 = 4096;
 
 impl Registry {
     pub(super) fn new(shards: usize) -> Self {
+        static LAST: AtomicCell<u64> = AtomicCell::new(0);
         Self {
+            id: LAST.fetch_add(1),
             cells: DashMap::with_hasher_and_shard_amount(RandomState::new(), PARTS),
             placing: RandomState::new(),
             shards,
@@ -44,6 +49,10 @@ impl Registry {
             refused: AtomicCell::new(0),
             order: Order::default(),
         }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(super) fn len(&self) -> usize {
@@ -124,6 +133,7 @@ impl Registry {
 
     /// Forgets the cell of this name if it means nothing and nobody holds it.
     pub(super) fn forget(&self, name: &str) {
+        recent::forget();
         if self.cells.remove_if(name, |key, ()| self.lets_go_of(key)).is_some() {
             self.len.fetch_sub(1);
         }
@@ -162,6 +172,7 @@ impl Registry {
     }
 
     fn sweep(&self) {
+        recent::forget();
         self.cells.retain(|key, ()| {
             let goes = self.lets_go_of(key);
             if goes {

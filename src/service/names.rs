@@ -8,7 +8,7 @@
 use std::mem;
 
 use crate::election::Term;
-use crate::engine::{Election, Engine, Observer};
+use crate::engine::{Election, Engine, Observer, quick_hash};
 use crate::error::Error;
 
 const WAYS: usize = 4;
@@ -52,7 +52,7 @@ impl Names {
     #[inline]
     pub(super) fn read_known(&mut self, name: &[u8]) -> Option<&Term> {
         self.drop_heavy();
-        let place = self.position(hash(name), name)?;
+        let place = self.position(quick_hash(name), name)?;
         Some(self.look(place))
     }
 
@@ -75,7 +75,7 @@ impl Names {
 
     /// The election of `name`, known from now on.
     pub(super) fn find_or_make(&mut self, name: &str, engine: &Engine) -> Result<&Election, Error> {
-        let hash = hash(name.as_bytes());
+        let hash = quick_hash(name.as_bytes());
         let place = match self.position(hash, name.as_bytes()) {
             Some(place) => place,
             None => self.insert(Known::new(hash, engine.election(name)?)),
@@ -85,7 +85,7 @@ impl Names {
 
     #[inline]
     fn place(&mut self, name: &str, engine: &Engine) -> Result<Option<usize>, Error> {
-        let hash = hash(name.as_bytes());
+        let hash = quick_hash(name.as_bytes());
         if let Some(place) = self.position(hash, name.as_bytes()) {
             return Ok(Some(place));
         }
@@ -149,21 +149,6 @@ impl Names {
             known.observer = None;
         }
     }
-}
-
-/// Cheap and good enough for a cache: eight bytes at a time, multiplied and folded.
-#[inline]
-fn hash(name: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let fold = |hash: u64, word: u64| {
-        let wide = u128::from(hash ^ word) * u128::from(ODD);
-        wide as u64 ^ (wide >> 64) as u64
-    };
-    let (words, rest) = name.as_chunks::<8>();
-    let hash = words.iter().fold(name.len() as u64 ^ ODD, |h, &w| fold(h, u64::from_le_bytes(w)));
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    fold(hash, u64::from_le_bytes(last))
 }
 
 #[cfg(test)]
