@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::watch::Follower;
+#[cfg(feature = "server")]
+use super::watch::Lookout;
 use super::{Engine, Leadership, Observer, Session, Watch};
 use crate::election::{Conflict, Term};
 use crate::error::Error;
@@ -241,6 +243,12 @@ impl Election {
     /// Tells the sink whenever there is something newer to take.
     pub(crate) fn follow(&self, sink: &Arc<dyn Sink>, ticket: Ticket) -> Follower {
         Follower::new(self.clone(), sink, ticket)
+    }
+
+    /// Tells the sink whenever a change was made, which nobody may see yet.
+    #[cfg(feature = "server")]
+    pub(crate) fn look_out(&self, sink: &Arc<dyn Sink>, ticket: Ticket) -> Lookout {
+        Lookout::new(self.clone(), sink, ticket)
     }
 
     pub(super) fn command(&self, work: Work, to: ReplyTo) {

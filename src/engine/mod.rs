@@ -41,6 +41,8 @@ pub(crate) use self::session::EndFollower;
 pub use self::session::{Failover, Session, SessionSettings};
 pub(crate) use self::tallied::Tallied;
 pub(crate) use self::watch::Follower;
+#[cfg(feature = "server")]
+pub(crate) use self::watch::Lookout;
 pub use self::watch::Watch;
 pub(crate) use crate::log::LatchMark;
 
@@ -53,6 +55,8 @@ use crate::election::Term;
 use crate::error::Error;
 use crate::id::SessionKind;
 use crate::limits::{self, Limits};
+#[cfg(feature = "server")]
+pub(crate) use crate::log::handing_over;
 use crate::log::{Log, MemoryLog};
 use crate::meter::LimitHits;
 use crate::random::random_hex;
@@ -125,6 +129,12 @@ impl Engine {
     /// when to come again, at the latest, if there is anything to come for.
     pub fn tick(&self, now: Moment) -> Option<Moment> {
         self.inner.timers.tick(self, now, false)
+    }
+
+    /// What was changed in [`handing_over`] is to be kept.
+    #[cfg(feature = "server")]
+    pub(crate) fn hurry(&self) {
+        self.inner.rules.log.hurry();
     }
 
     /// A connection's own session: it lives until it is dropped.

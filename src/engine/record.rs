@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::id::{SessionId, SessionKind};
 use crate::lease::Ending;
 use crate::log::{KeptSession, LatchMark};
-use crate::shard::{Followers, Member, Slot};
+use crate::shard::{Followers, Member, Slot, When};
 use crate::wheel::TimerId;
 
 pub(super) struct Record {
@@ -176,7 +176,7 @@ impl Record {
 
     /// It has ended, and its shards know.
     pub(super) fn tell_followers(&self) {
-        let followers: Vec<_> = self.followers().iter().collect();
+        let followers: Vec<_> = self.followers().told(When::Released).to_vec();
         followers.iter().for_each(|slot| slot.wake());
     }
 

@@ -16,7 +16,7 @@ use crate::lease::{Ending, Lease};
 use crate::limits::{LOST_AT_A_TIME, OWNER_BYTES};
 use crate::log::LatchMark;
 use crate::random::random;
-use crate::shard::{Cell, Member, ReplyTo, Sink, Slot, Ticket};
+use crate::shard::{Cell, Member, ReplyTo, Sink, Slot, Ticket, When};
 
 /// What a closed connection means to a session with a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -261,7 +261,7 @@ impl Session {
     /// Calls the ticket once, when the session ends; now, if it has. Its candidates' leaving has been
     /// handed over by then. For as long as the follower is kept.
     pub(crate) fn follow_end(&self, sink: &Arc<dyn Sink>, ticket: Ticket) -> EndFollower {
-        let slot = Slot::new(sink.clone(), ticket);
+        let slot = Slot::new(sink.clone(), ticket, When::Released);
         self.record.follow(slot.clone());
         EndFollower { record: self.record.clone(), slot }
     }

@@ -15,52 +15,85 @@ use super::Election;
 use crate::bell;
 use crate::clock::Clock;
 use crate::election::Term;
-use crate::shard::{Outcome, ReplyTo, Sink, Slot, Ticket, Work};
+use crate::shard::{Outcome, ReplyTo, Sink, Slot, Ticket, When, Work};
+
+/// A place among an election's followers; dropped, it is left.
+struct Following {
+    election: Election,
+    slot: Arc<Slot>,
+}
+
+impl Following {
+    fn begin(election: Election, sink: &Arc<dyn Sink>, ticket: Ticket, when: When) -> Self {
+        let slot = Slot::new(sink.clone(), ticket, when);
+        let cell = election.cell().clone();
+        let stopped = ReplyTo::Sink(sink.clone(), ticket);
+        election.command(Work::Follow { cell, slot: slot.clone() }, stopped);
+        Self { election, slot }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let cell = self.election.cell().clone();
+        let slot = self.slot.clone();
+        self.election.command(Work::Unfollow { cell, slot }, ReplyTo::Nobody);
+    }
+}
 
 /// Follows an election for somebody who is told through a sink.
 pub(crate) struct Follower {
-    election: Election,
-    slot: Arc<Slot>,
+    following: Following,
     taken: Option<u64>,
+}
+
+/// The same for somebody who has to know what is about to be, and says it to nobody.
+#[cfg(feature = "server")]
+pub(crate) struct Lookout(Following);
+
+#[cfg(feature = "server")]
+impl Lookout {
+    pub(super) fn new(election: Election, sink: &Arc<dyn Sink>, ticket: Ticket) -> Self {
+        Self(Following::begin(election, sink, ticket, When::Made))
+    }
+
+    /// The newest term, released or not.
+    pub(crate) fn newest(&self) -> Arc<Term> {
+        self.0.slot.lower();
+        self.0.election.cell().newest()
+    }
 }
 
 impl Follower {
     pub(super) fn new(election: Election, sink: &Arc<dyn Sink>, ticket: Ticket) -> Self {
-        let slot = Slot::new(sink.clone(), ticket);
-        let cell = election.cell().clone();
-        let stopped = ReplyTo::Sink(sink.clone(), ticket);
-        election.command(Work::Follow { cell, slot: slot.clone() }, stopped);
-        Self { election, slot, taken: None }
+        Self { following: Following::begin(election, sink, ticket, When::Released), taken: None }
     }
 
     /// The newest term, if it is newer than the last one taken. The first is the present one.
     pub(crate) fn take(&mut self) -> Option<Arc<Term>> {
-        self.slot.lower();
-        let newest = self.election.cell().term();
+        self.take_with(Arc::clone)
+    }
+
+    /// The same for who looks at it and does not keep it, which spares a count that all who follow share.
+    pub(crate) fn take_with<R>(&mut self, look: impl FnOnce(&Arc<Term>) -> R) -> Option<R> {
+        self.following.slot.lower();
+        let newest = self.election().cell().term();
         let is_newer = self.taken.is_none_or(|taken| newest.revision() > taken);
         is_newer.then(|| {
             self.taken = Some(newest.revision());
-            newest.clone()
+            look(&newest)
         })
     }
 
     /// The newest term, for who keeps no account of what was taken.
     #[cfg(feature = "server")]
     pub(crate) fn look(&self) -> Arc<Term> {
-        self.slot.lower();
-        self.election.term()
+        self.following.slot.lower();
+        self.election().term()
     }
 
     pub(crate) fn election(&self) -> &Election {
-        &self.election
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        let cell = self.election.cell().clone();
-        let slot = self.slot.clone();
-        self.election.command(Work::Unfollow { cell, slot }, ReplyTo::Nobody);
+        &self.following.election
     }
 }
 

@@ -25,7 +25,8 @@ thread_local! {
     static WILL_HELP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Hands something over on behalf of a thread that will wait for it, and then [`help`](Log::help).
+/// Hands something over on behalf of a thread that sees to it afterwards: by [`help`](Log::help), or by
+/// [`hurry`](Log::hurry).
 pub(crate) fn handing_over<R>(hand_over: impl FnOnce() -> R) -> R {
     struct Before(bool);
 
@@ -39,7 +40,7 @@ pub(crate) fn handing_over<R>(hand_over: impl FnOnce() -> R) -> R {
     hand_over()
 }
 
-/// Whether this thread will help: then nobody needs to be woken for what it hands over.
+/// Whether this thread sees to it: then nobody needs to be woken for what it hands over.
 #[cfg_attr(not(feature = "durable"), allow(dead_code, reason = "the log in memory needs no help"))]
 fn will_help() -> bool {
     WILL_HELP.get()
@@ -143,6 +144,9 @@ pub(crate) trait Log: Send + Sync {
     /// Called by a thread that is about to wait for what it handed over: it may do the log's work
     /// meanwhile.
     fn help(&self) {}
+
+    /// Called by a thread that has handed over what it won't wait for: somebody else is woken to keep it.
+    fn hurry(&self) {}
 
     /// Commands of this shard whose turns wait to be kept.
     fn backlog(&self, shard: usize) -> usize {

@@ -69,6 +69,9 @@ impl LooseConnection {
                 self.conn.deliver(self.now, ticket.about, outcome)
             }
             Some(Item::Changed(ticket)) => self.conn.changed(self.now, ticket.about),
+            Some(Item::AllChanged(tickets)) => {
+                tickets.iter().for_each(|ticket| self.conn.changed(self.now, ticket.about));
+            }
             Some(Item::Arrival(_) | Item::Beat(_) | Item::Drain | Item::Stop) | None => {
                 return false;
             }

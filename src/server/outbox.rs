@@ -23,6 +23,8 @@ pub(crate) enum Item {
     Reply(Ticket, Outcome),
     /// A follower has something newer to take.
     Changed(Ticket),
+    /// So have all of these.
+    AllChanged(Vec<Ticket>),
     /// A connection to serve.
     Arrival(Socket),
     /// To be answered, as a sign of life.
@@ -82,6 +84,10 @@ impl Sink for Outbox {
 
     fn changed(&self, ticket: Ticket) {
         self.push(Item::Changed(ticket));
+    }
+
+    fn all_changed(&self, tickets: Vec<Ticket>) {
+        self.push(Item::AllChanged(tickets));
     }
 }
 

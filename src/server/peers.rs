@@ -197,6 +197,17 @@ impl Peers {
         }
     }
 
+    /// The same for many. A connection that several of them belong to says all of it in one write, before the
+    /// next is looked at: its peer reads meanwhile.
+    pub(super) fn all_changed(&mut self, now: Moment, tickets: &[Ticket]) {
+        for of_one in tickets.chunk_by(|one, next| one.to == next.to) {
+            of_one.iter().for_each(|&ticket| self.changed(now, ticket));
+            if of_one.len() > 1 {
+                self.flush(now);
+            }
+        }
+    }
+
     /// Does what is due, up to a bound.
     pub(super) fn advance(&mut self, now: Moment) {
         let mut due = mem::take(&mut self.due);

@@ -21,6 +21,7 @@ use super::peers::Peers;
 use super::socket::Socket;
 use super::{Life, Shared};
 use crate::clock::Moment;
+use crate::engine::handing_over;
 
 const EVENTS: usize = 1024;
 /// Looks into the inbox in one pass.
@@ -97,8 +98,12 @@ impl Reactor {
             let now = self.sleep();
             self.hear();
             self.admit(now);
-            self.peers.read_ready(now);
-            self.take_in(now);
+            // Whatever a pass changes is handed to the log before anybody is woken for it: one commit keeps it.
+            handing_over(|| {
+                self.peers.read_ready(now);
+                self.take_in(now);
+            });
+            self.shared.engine.hurry();
             self.peers.advance(now);
             self.peers.flush(now);
             self.hand_over(now);
@@ -208,6 +213,7 @@ impl Reactor {
         match item {
             Item::Reply(ticket, outcome) => self.peers.deliver(now, ticket, outcome),
             Item::Changed(ticket) => self.peers.changed(now, ticket),
+            Item::AllChanged(tickets) => self.peers.all_changed(now, &tickets),
             Item::Arrival(socket) => self.adopt(now, socket),
             // There is room for one from each reactor.
             Item::Beat(felt) => drop(felt.try_send(())),

@@ -1,7 +1,5 @@
 //! What a v1 watch says, and what it leaves out.
 
-use std::sync::Arc;
-
 use crate::election::Term;
 use crate::engine::{Election, Follower};
 
@@ -21,16 +19,18 @@ impl Telling {
         self.follower.election()
     }
 
-    /// What to say next, and how many states were skipped for it. Nothing of an election that never had a
-    /// leader; and a watch does not begin with a forgotten name's last state, as GetTerm reads it.
-    pub(crate) fn next(&mut self) -> Option<(Arc<Term>, u64)> {
-        let term = self.follower.take()?;
-        let begins = self.revision == 0;
-        if term.number() == 0 || begins && term.is_forgotten() {
-            return None;
-        }
-        let merged = if begins { 0 } else { term.revision().saturating_sub(self.revision + 1) };
-        self.revision = term.revision();
-        Some((term, merged))
+    /// Says what comes next, and gives how many states were skipped for it. Nothing of an election that never
+    /// had a leader; and a watch does not begin with a forgotten name's last state, as GetTerm reads it.
+    pub(crate) fn next<R>(&mut self, say: impl FnOnce(&Term) -> R) -> Option<(R, u64)> {
+        let said = &mut self.revision;
+        self.follower.take_with(|term| {
+            let begins = *said == 0;
+            if term.number() == 0 || begins && term.is_forgotten() {
+                return None;
+            }
+            let merged = if begins { 0 } else { term.revision().saturating_sub(*said + 1) };
+            *said = term.revision();
+            Some((say(term), merged))
+        })?
     }
 }

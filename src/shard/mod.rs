@@ -34,7 +34,7 @@ use failpoint::failpoint;
 pub(crate) use command::Restored;
 pub(crate) use command::{Act, Command, Intent, Own, OwnAct, Tags, Work};
 pub(crate) use counts::Counts;
-pub(crate) use follower::{Followers, Slot};
+pub(crate) use follower::{Followers, Slot, When};
 pub(crate) use member::Member;
 pub(crate) use reply::{Answer, Caller, Outcome, Reply, ReplyTo, Sink, Ticket, Waiter};
 pub(crate) use snapshot::{ByName, Cell, Source};

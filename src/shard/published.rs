@@ -84,6 +84,12 @@ impl<T: Clone, S: Swap<T>> Published<T, S> {
         Writing { own: self.own(), published: self }
     }
 
+    /// The newest value, released or not. Waits for the writer, as long as one change takes.
+    #[allow(dead_code, reason = "only services look ahead")]
+    pub(crate) fn newest(&self) -> T {
+        self.own().newest.clone()
+    }
+
     /// For the writer: anybody may see this value.
     pub(crate) fn release(&self, value: T) {
         if let Some(mut own) = self.unread() {

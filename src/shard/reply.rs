@@ -31,6 +31,11 @@ pub(crate) trait Sink: Send + Sync {
 
     /// A follower has something newer to take.
     fn changed(&self, ticket: Ticket);
+
+    /// The same for many of them, in their order.
+    fn all_changed(&self, tickets: Vec<Ticket>) {
+        tickets.into_iter().for_each(|ticket| self.changed(ticket));
+    }
 }
 
 /// Where one command's outcome goes.

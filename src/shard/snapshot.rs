@@ -63,6 +63,12 @@ impl Cell {
         self.term.writing()
     }
 
+    /// The newest term, published or not: nobody may be told of it before it is.
+    #[cfg(feature = "server")]
+    pub(crate) fn newest(&self) -> Arc<Term> {
+        self.term.newest()
+    }
+
     /// The published term, without touching its reference count.
     #[inline]
     pub(crate) fn term(&self) -> Guard<Arc<Term>> {

@@ -7,14 +7,14 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::mem;
 use std::sync::Arc;
+use std::{mem, slice};
 
 use crossbeam::utils::CachePadded;
 
 use super::command::{Act, Command, Intent, Own, OwnAct, Restored, SessionEnd, Tags, Work};
 use super::counts::Counts;
-use super::follower::Followers;
+use super::follower::{Calls, Followers, When};
 use super::handover::Handover;
 use super::member::Member;
 use super::reply::{Answer, Reply, Told};
@@ -37,6 +37,8 @@ type Set<K> = HashSet<K, BuildHasherDefault<OwnKey>>;
 pub(super) struct State {
     shard: usize,
     turn: Turn,
+    /// Who is told once the turn has been handed over.
+    ahead: Calls,
     /// The session that somebody else has ended, while it leaves.
     removed: Option<Arc<Member>>,
     /// When the turn began to change something, by the wall clock.
@@ -94,6 +96,7 @@ impl State {
             return;
         }
         log.commit(&mut self.turn);
+        self.ahead.make();
     }
 
     /// Applies what its own submitter runs here.
@@ -119,7 +122,7 @@ impl State {
             }
             Work::Follow { cell, slot } => {
                 // Told with this turn, which is released after every earlier change: it misses none.
-                self.turn.wake(std::iter::once(slot.clone()));
+                self.turn.wake(slice::from_ref(&slot));
                 self.followers.entry(ByPlace(cell)).or_default().join(slot);
                 reply.forgive();
                 None
@@ -135,7 +138,7 @@ impl State {
             Work::LetGo { cell } => {
                 self.keep_again(&cell, rules);
                 if let Some(followers) = self.followers.get(&*cell) {
-                    self.turn.wake(followers.iter());
+                    self.turn.wake(followers.told(When::Released));
                 }
                 None
             }
@@ -355,16 +358,22 @@ impl State {
             true => None,
             false => self.followers.get(&**cell),
         };
-        if followers.is_none() && rules.log.is_immediate() && self.turn.is_free() {
-            // Nothing has to happen before, and nobody has to be told after.
+        if rules.log.is_immediate() && self.turn.is_free() {
+            // Nothing has to happen before.
             self.turn.at_once += 1;
-            return writing.publish(term);
+            writing.publish(term);
+            if let Some(followers) = followers {
+                self.turn.call(followers.told(When::Released));
+                self.turn.call(followers.told(When::Made));
+            }
+            return;
         }
         writing.advance(term.clone());
         let formers = self.formers(cell, rules);
         let first = self.turn.publish(cell, term, formers);
         if let Some(followers) = followers.filter(|_| first) {
-            self.turn.wake(followers.iter());
+            self.turn.wake(followers.told(When::Released));
+            followers.told(When::Made).iter().for_each(|slot| self.ahead.add(slot));
         }
     }
 

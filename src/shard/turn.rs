@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::command::Tags;
-use super::follower::Slot;
+use super::follower::{Calls, Slot};
 use super::handover::Handover;
 use super::member::Member;
 use super::reply::{Reply, Told};
@@ -38,7 +38,10 @@ pub(crate) struct Turn {
     /// Terms that were taken from sessions which may not know yet.
     lost: Vec<(Arc<Cell>, Arc<Member>, u64)>,
     replies: Vec<(Reply, Told)>,
+    /// Who is told of what it publishes.
     wakes: Vec<Arc<Slot>>,
+    /// Who is told of what was published at once.
+    calls: Calls,
 }
 
 impl Turn {
@@ -84,8 +87,13 @@ impl Turn {
         self.replies.push((reply, outcome));
     }
 
-    pub(crate) fn wake(&mut self, followers: impl Iterator<Item = Arc<Slot>>) {
-        self.wakes.extend(followers);
+    pub(crate) fn wake(&mut self, followers: &[Arc<Slot>]) {
+        self.wakes.extend_from_slice(followers);
+    }
+
+    /// The same, of what anybody can see already.
+    pub(crate) fn call(&mut self, followers: &[Arc<Slot>]) {
+        followers.iter().for_each(|slot| self.calls.add(slot));
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -102,6 +110,7 @@ impl Turn {
             && self.created.is_empty()
             && self.replies.is_empty()
             && self.wakes.is_empty()
+            && self.calls.is_empty()
     }
 }
 
@@ -137,9 +146,8 @@ impl Unit for Turn {
         for (reply, outcome) in self.replies.drain(..) {
             reply.send(outcome);
         }
-        for follower in self.wakes.drain(..) {
-            follower.wake();
-        }
+        self.wakes.drain(..).for_each(|slot| self.calls.add(&slot));
+        self.calls.make();
     }
 
     fn refuse(&mut self, error: &Error) {

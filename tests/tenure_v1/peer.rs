@@ -1,7 +1,10 @@
 //! A server whose clock a test turns, and clients of it.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tenure::internals::HeldLog;
 use tenure::{Clock, Engine, Server, SessionId};
 use tenure_schema::ttrpc_client::election_ttrpc::LeaderElectionClient;
 use tenure_schema::ttrpc_client::{election as v1, runtime::PrimitiveID};
@@ -28,6 +31,17 @@ impl Host {
         let clock = Clock::manual();
         clock.advance(Duration::from_secs(1_000));
         let engine = Engine::builder().clock(clock.clone()).manual_timers().open().unwrap();
+        Self::of(engine, clock)
+    }
+
+    /// Over a log with a single shard that keeps nothing before it is told to.
+    pub(crate) fn over(log: &Arc<HeldLog>) -> Self {
+        let builder = Engine::builder().shards(NonZeroUsize::MIN).manual_timers();
+        let clock = Clock::manual();
+        Self::of(log.open(builder.clock(clock.clone())).unwrap(), clock)
+    }
+
+    fn of(engine: Engine, clock: Clock) -> Self {
         let server = Server::builder(engine.clone()).listen("127.0.0.1:0").spawn().unwrap();
         Self { engine, clock, server }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tenure::internals::{HeldLog, Slip};
 use tenure_schema::ttrpc_tenure::elections::{EnterRequest, EnterResponse, OnConflict};
 use tenure_schema::ttrpc_tenure::sessions::{CloseRequest, KeepAliveRequest};
 use tokio::task::JoinHandle;
@@ -145,6 +146,44 @@ async fn who_waits_longest_is_next_and_who_gives_up_holds_up_nobody() {
         peer.change("Withdraw", &by(session, "jobs", "a")).await.unwrap();
     }
     assert_eq!(answer(again).await.unwrap().state.leader.session, holds);
+}
+
+/// A disk that is slow changes nothing about who comes next, and the next one asks while it still writes: so a
+/// withdrawal and what follows from it are kept by one commit.
+#[tokio::test]
+async fn the_line_goes_by_what_was_asked_and_not_by_what_is_kept() {
+    let log = HeldLog::new(Slip::None, |_, _| {});
+    let host = Host::over(&log);
+    let (holder, waiter) = (host.peer().await, host.peer().await);
+    let (holds, waits) = (holder.session().await.id, waiter.session().await.id);
+    let let_all_go = || while log.let_go(0) {};
+    let entering = holder.wait(holds, patiently()).await;
+    host.until("the first one stands", || {
+        let_all_go();
+        entering.is_finished()
+    })
+    .await;
+
+    let next = waiter.wait(waits, patiently()).await;
+    assert_eq!(log.holds(0), 1, "its question, which is refused");
+    let_all_go();
+    host.until("it follows, in line", || log.holds(0) == 1).await;
+    let_all_go();
+
+    let leaver = holder.clone();
+    let leaving = tokio::spawn(async move {
+        leaver.change("Withdraw", &by(holds, "jobs", "a")).await.unwrap();
+    });
+    tokio::task::yield_now().await;
+    let again = holder.wait(holds, patiently()).await;
+    host.until("the next one has asked", || log.holds(0) == 2).await;
+    assert!(!leaving.is_finished(), "nothing is kept yet");
+    assert_eq!(holder.state("jobs").await.leader.session, holds);
+    let_all_go();
+    leaving.await.unwrap();
+    let reply = answer(next).await.unwrap();
+    assert_eq!((reply.state.term, reply.state.leader.session), (2, waits));
+    assert!(!again.is_finished(), "it stands behind");
 }
 
 /// The second of its calls is answered though another waits before it.

@@ -94,6 +94,10 @@ impl Log for DurableLog {
 
     fn help(&self) {
         self.inner.run_once();
+        self.hurry();
+    }
+
+    fn hurry(&self) {
         if !self.inner.queue.is_empty() {
             self.inner.nudge();
         }

@@ -6,6 +6,7 @@
 use super::streams::{About, Kind};
 use super::{Conn, End};
 use crate::clock::Moment;
+use crate::election::Term;
 use crate::error::Error;
 use crate::server::book::OK;
 use crate::service::event;
@@ -80,8 +81,9 @@ impl Conn {
         }
         watch.queued = false;
         let closing = watch.closing;
-        if let Some((term, merged)) = watch.telling.next() {
-            envelope::put_data(self.output.buffer(), about.stream(), event(&term));
+        let output = self.output.buffer();
+        let say = |term: &Term| envelope::put_data(output, about.stream(), event(term));
+        if let Some(((), merged)) = watch.telling.next(say) {
             self.tally.events += 1;
             self.tally.merged += merged;
             watch.said = self.output.end();

@@ -101,9 +101,10 @@ impl Watching {
         }
         // Lowered before it looks: what comes later wakes again.
         inbox.take_changed();
-        if let Some((term, merged)) = self.telling.next() {
+        let said = self.telling.next(|term| Bytes::copy_from_slice(event(term)));
+        if let Some((message, merged)) = said {
             self.visit.announce(merged);
-            return Poll::Ready(Some(Ok(Bytes::copy_from_slice(event(&term)))));
+            return Poll::Ready(Some(Ok(message)));
         }
         if self.is_over {
             return Poll::Ready(None);

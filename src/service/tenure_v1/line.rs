@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use crossbeam::atomic::AtomicCell;
 
 use crate::election::Term;
-use crate::engine::{Election, Follower};
+use crate::engine::{Election, Lookout};
 use crate::id::SessionId;
 use crate::shard::{Outcome, Sink, Ticket};
 
@@ -26,7 +26,7 @@ struct Line {
     key: Key,
     election: Election,
     ear: Arc<Ear>,
-    follower: OnceLock<Follower>,
+    lookout: OnceLock<Lookout>,
 }
 
 /// What hears of the election's changes. The shard holds it, and no more of the line.
@@ -87,8 +87,8 @@ impl Place {
         let mut lines = lock(&LINES);
         let known = lines.get(&key).and_then(Weak::upgrade);
         let line = known.unwrap_or_else(|| {
-            let (ear, follower) = Default::default();
-            let line = Line { key: key.clone(), election: election.clone(), ear, follower };
+            let (ear, lookout) = Default::default();
+            let line = Line { key: key.clone(), election: election.clone(), ear, lookout };
             let line = Arc::new(line);
             lines.insert(key, Arc::downgrade(&line));
             line
@@ -132,11 +132,12 @@ impl Drop for Place {
 }
 
 impl Line {
-    /// The newest term. There is a call from what comes after it.
+    /// The newest term, released or not: who withdraws and asks again at once must not find that they still stand
+    /// there, and come before those who wait. There is a call from what comes after it.
     fn look(&self) -> Arc<Term> {
         let sink = || -> Arc<dyn Sink> { self.ear.clone() };
-        let follow = || self.election.follow(&sink(), Ticket { to: 0, about: 0 });
-        self.follower.get_or_init(follow).look()
+        let look_out = || self.election.look_out(&sink(), Ticket { to: 0, about: 0 });
+        self.lookout.get_or_init(look_out).newest()
     }
 }
 

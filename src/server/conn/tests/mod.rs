@@ -86,6 +86,9 @@ impl Peer {
             match item {
                 Item::Reply(ticket, outcome) => self.conn.deliver(self.now, ticket.about, outcome),
                 Item::Changed(ticket) => self.conn.changed(self.now, ticket.about),
+                Item::AllChanged(tickets) => {
+                    tickets.iter().for_each(|it| self.conn.changed(self.now, it.about));
+                }
                 Item::Arrival(_) | Item::Beat(_) | Item::Drain | Item::Stop => {
                     unreachable!("for reactors")
                 }
