@@ -232,6 +232,32 @@ fn published_from_the_first_reader_on() {
     });
 }
 
+/// While a log keeps a value back.
+#[test]
+fn what_is_not_released_is_seen_by_nobody() {
+    loom::model(|| {
+        let value = Arc::new(published::Published::new(0, Published::default(), 0));
+        let writer = {
+            let value = value.clone();
+            thread::spawn(move || {
+                value.writing().publish(1);
+                value.writing().advance(2);
+                value.writing().advance(3);
+            })
+        };
+        let reader = {
+            let value = value.clone();
+            thread::spawn(move || value.read().cached())
+        };
+        assert!(value.peek(Published::cached, |kept| *kept) <= 1);
+        writer.join().unwrap();
+        assert!(reader.join().unwrap() <= 1);
+        assert_eq!((value.read().cached(), value.newest()), (1, 3));
+        value.release(2);
+        assert_eq!(value.read().cached(), 2);
+    });
+}
+
 /// Looking without becoming a reader.
 #[test]
 fn peeks_see_what_was_released() {
