@@ -6,7 +6,9 @@ pub mod crowd;
 pub mod grpc;
 pub mod load;
 
+#[cfg(feature = "cli")]
 use std::io::{BufRead, BufReader};
+#[cfg(feature = "cli")]
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
