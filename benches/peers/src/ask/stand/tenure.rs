@@ -85,13 +85,9 @@ impl Player<Ttrpc> for Waiting {
         }
     }
 
+    /// Both in one write: who asks while others wait stands behind them.
     fn pass(&mut self, conn: &mut Conn<Ttrpc>) -> Result<()> {
         conn.put(&self.withdraw);
-        Ok(())
-    }
-
-    /// Who wants a name that is free gets it at once, so it asks when somebody else has it.
-    fn has_passed(&mut self, conn: &mut Conn<Ttrpc>) -> Result<()> {
         self.stand(conn)
     }
 }
