@@ -336,12 +336,15 @@ impl<'a> Head<'a> {
     }
 }
 
-/// As `==`, by words. The library's own compare loads wider than what has just been stored here, and a load
-/// that finds its bytes in several stores waits for all of them: 100 ns in a change of 300.
+/// As `==`, by words. The library's own compare loads wider than what has just been stored here, and a load that
+/// finds its bytes in several stores waits for all of them: 40 ns in a pair of changes.
 fn are_same(one: &[u8], two: &[u8]) -> bool {
     let ((words, rest), (other_words, other_rest)) = (one.as_chunks(), two.as_chunks());
     one.len() == two.len()
-        && words.iter().zip(other_words).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && words
+            .iter()
+            .zip(other_words)
+            .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
         && rest.iter().zip(other_rest).all(|(a, b)| a == b)
 }
 

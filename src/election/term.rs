@@ -7,9 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use once_cell::race::OnceBox;
 
-use super::facts::{
-    Change, ChangeRef, More, Origin, Reign, ReignRef, Stamp, are_same_notes,
-};
+use super::facts::{Change, ChangeRef, More, Origin, Reign, ReignRef, Stamp, are_same_notes};
 use super::past::{Over, Past};
 use super::roster::Roster;
 use super::{Metadata, Reason, Verdict};
