@@ -71,6 +71,8 @@ fn is_asked(instance: &Instance, field: Field, placement: Placement) -> bool {
     match (instance.mode, instance.setup) {
         // With two in each of many elections, etcd 3.4 comes to a standstill now and then.
         (_, Setup::Etcd) => field == ONE && placement == TwoCores,
+        // Who polls has to have its core for itself.
+        (_, Setup::TenureBusy) => field == ONE && placement == TwoCores,
         (Mode::Disk, _) => placement == TwoCores,
         _ => field == ONE,
     }
@@ -80,6 +82,7 @@ fn is_asked(instance: &Instance, field: Field, placement: Placement) -> bool {
 fn ways(setup: Setup) -> &'static [(&'static str, Way)] {
     match setup {
         Setup::Tenure => &[("Tenure", Way::Observe), ("Tenure, waiting", Way::Wait)],
+        Setup::TenureBusy => &[("Tenure, waiting, busy polling", Way::Wait)],
         Setup::Redis => &[("Redis", Way::Pop), ("Redis, pub/sub", Way::Listen)],
         Setup::RedisAof => &[("Redis, AOF always", Way::Pop), ("Redis, AOF, pub/sub", Way::Listen)],
         Setup::Zookeeper => &[("ZooKeeper", Way::Sequence)],
