@@ -3,10 +3,11 @@
 //! A look into the map hashes the name by a key, takes a lock that all who look there write to, and pays for a
 //! term that may go meanwhile. A thread's own place for it costs none of that, and is read as an
 //! [`Observer`](super::Observer) is. What a thread keeps is bounded: so many elections, each with one small term.
-//! Nobody is kept who was deleted, but the cell of a name that another thread deletes stays in the map until this
-//! one reads it again, or ends.
+//! The cell of a name that another thread deletes meanwhile stays in the map until this one reads that name again, or
+//! another in its place.
 
 use std::cell::RefCell;
+use std::mem;
 use std::sync::Arc;
 
 use arc_swap::Cache;
@@ -45,41 +46,74 @@ struct Known {
 /// The published term of `name`, if anybody has named it.
 pub(super) fn read(registry: &Registry, name: &str) -> Option<Arc<Term>> {
     let hash = quick_hash(name.as_bytes());
-    // A thread that ends has no such place any more.
-    let here = RECENT.try_with(|recent| recent.borrow_mut().read(registry, name, hash));
-    here.ok().flatten().unwrap_or_else(|| registry.read(name))
+    let here = RECENT.try_with(|recent| {
+        let place = &mut recent.borrow_mut().places[hash as usize % PLACES];
+        place.look(registry, name, hash).ok_or_else(|| place.meet(registry, name, hash))
+    });
+    match here {
+        Ok(Ok(term)) => Some(term),
+        Ok(Err(let_go)) => {
+            let_go.into_iter().for_each(|known| known.let_go(registry));
+            registry.read(name)
+        }
+        // A thread that ends has no such place any more.
+        Err(_) => registry.read(name),
+    }
+}
+
+impl Place {
+    /// The term, if it is kept here and may stay.
+    #[inline]
+    fn look(&mut self, registry: &Registry, name: &str, hash: u64) -> Option<Arc<Term>> {
+        let known = self.known.as_mut().filter(|known| known.is(registry, name, hash))?;
+        let term = known.cache.load();
+        (term.is_light() && !term.is_forgotten()).then(|| term.clone())
+    }
+
+    /// A name that is not kept, or must not be any more. Gives back whom there is no room for.
+    #[cold]
+    fn meet(&mut self, registry: &Registry, name: &str, hash: u64) -> Option<Known> {
+        let over = self.known.take_if(|known| known.is(registry, name, hash));
+        if over.is_some() || mem::replace(&mut self.missed, hash) != hash {
+            return over;
+        }
+        let cell = registry.find(name)?;
+        let is_small = |term: &Term| term.is_light() && !term.is_forgotten();
+        if !is_small(&cell.term()) {
+            return None;
+        }
+        let cache = Cache::new(Source::of(cell.clone()));
+        self.known.replace(Known { hash, registry: registry.id(), cell, cache })
+    }
+}
+
+/// This thread keeps nothing of this name any more.
+pub(super) fn forget(registry: &Registry, name: &str) {
+    let hash = quick_hash(name.as_bytes());
+    let _ends = RECENT.try_with(|recent| {
+        let place = &mut recent.borrow_mut().places[hash as usize % PLACES];
+        place.known.take_if(|known| known.is(registry, name, hash))
+    });
 }
 
 /// This thread keeps nothing any more.
-pub(super) fn forget() {
+pub(super) fn forget_all() {
     let _ends = RECENT.try_with(|recent| recent.take());
 }
 
-impl Recent {
-    /// `None` if this is a name for the map.
+impl Known {
     #[inline]
-    fn read(&mut self, registry: &Registry, name: &str, hash: u64) -> Option<Option<Arc<Term>>> {
-        let place = &mut self.places[hash as usize % PLACES];
-        let is_known = |known: &Known| {
-            known.hash == hash && known.registry == registry.id() && known.cell.name() == name
-        };
-        if let Some(known) = place.known.as_mut().filter(|known| is_known(known)) {
-            let term = known.cache.load().clone();
-            if term.is_forgotten() || !term.is_light() {
-                place.known = None;
-            }
-            return Some(Some(term));
+    fn is(&self, registry: &Registry, name: &str, hash: u64) -> bool {
+        self.hash == hash && self.registry == registry.id() && self.cell.name() == name
+    }
+
+    /// Who deleted it meanwhile could not take it out of the map.
+    fn let_go(self, registry: &Registry) {
+        if self.registry == registry.id() && self.cell.is_forgotten() {
+            let name: Box<str> = self.cell.name().into();
+            drop(self);
+            registry.forget(&name);
         }
-        if std::mem::replace(&mut place.missed, hash) != hash {
-            return None;
-        }
-        let Some(cell) = registry.find(name) else { return Some(None) };
-        let term = cell.term().clone();
-        if !term.is_forgotten() && term.is_light() {
-            let cache = Cache::new(Source::of(cell.clone()));
-            place.known = Some(Known { hash, registry: registry.id(), cell, cache });
-        }
-        Some(Some(term))
     }
 }
 
@@ -183,6 +217,32 @@ mod tests {
             election.delete().unwrap();
             drop(election);
         }
+    }
+
+    #[test]
+    fn q1_what_another_thread_deletes_goes_with_the_next_read() {
+        let engine = Engine::builder().open().unwrap();
+        let session = engine.session().unwrap();
+        let elsewhere = |name: &'static str| {
+            let engine = engine.clone();
+            thread::spawn(move || engine.election(name).unwrap().delete()).join().unwrap().unwrap();
+        };
+        engine.election("e").unwrap().enter(&session, "a").unwrap();
+        assert_eq!(often(&engine, "e"), 1);
+        elsewhere("e");
+        assert_eq!(engine.elections(), 1, "it is kept here");
+        assert_eq!(number(&engine, "e"), 0);
+        assert_eq!(engine.elections(), 0);
+
+        // Or with one that takes its place.
+        engine.election("e").unwrap().enter(&session, "a").unwrap();
+        assert_eq!(often(&engine, "e"), 2);
+        elsewhere("e");
+        for name in (0..20 * PLACES).map(|n| format!("f{n}")) {
+            engine.election(&name).unwrap().enter(&session, "a").unwrap();
+            often(&engine, &name);
+        }
+        assert_eq!(engine.elections(), 20 * PLACES);
     }
 
     #[test]

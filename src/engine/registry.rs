@@ -133,7 +133,7 @@ impl Registry {
 
     /// Forgets the cell of this name if it means nothing and nobody holds it.
     pub(super) fn forget(&self, name: &str) {
-        recent::forget();
+        recent::forget(self, name);
         if self.cells.remove_if(name, |key, ()| self.lets_go_of(key)).is_some() {
             self.len.fetch_sub(1);
         }
@@ -172,7 +172,7 @@ impl Registry {
     }
 
     fn sweep(&self) {
-        recent::forget();
+        recent::forget_all();
         self.cells.retain(|key, ()| {
             let goes = self.lets_go_of(key);
             if goes {
