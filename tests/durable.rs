@@ -1,8 +1,13 @@
 //! What an engine over a data directory keeps across its end, and what it does not.
 
 use std::fs;
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake};
+use std::time::{Duration, Instant};
 
+use futures_core::Stream;
 use tempfile::TempDir;
 use tenure::{Clock, Engine, EngineBuilder, Error, Failover, SessionSettings};
 
@@ -141,6 +146,43 @@ fn a_hand_over_that_was_waiting_waits_again() {
     let election = engine.election("e").unwrap();
     assert_eq!(election.valid_after(), Duration::ZERO, "that it let go is kept too");
     assert_eq!(engine.resume_session(&former_key).unwrap().lost(), []);
+}
+
+/// That nobody has to be waited for any more is kept in the same turn, of which there is nothing to tell.
+#[test]
+fn the_end_of_a_session_that_had_lost_the_lead_is_told() {
+    let folder = folder();
+    let engine = builder(&folder).open().unwrap();
+    let (former, _) = engine.open_session(explicit(Duration::from_secs(600))).unwrap();
+    let next = engine.session().unwrap();
+    let election = engine.election("e").unwrap();
+    election.enter(&former, "former").unwrap();
+    election.enter(&next, "next").unwrap();
+    election.anoint("next").unwrap();
+    let mut watch = election.watch();
+    // Nothing is to do, but it is answered behind the call that a watch begins with.
+    election.enter(&next, "next").unwrap();
+    assert_eq!(watch.next().unwrap().to_string(), "t2 next [former]");
+    let woken = Arc::new(Woken::default());
+    let waker = woken.clone().into();
+    let waits = Pin::new(&mut watch).poll_next(&mut Context::from_waker(&waker));
+    assert!(waits.is_pending());
+    engine.end_session(former.id()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !woken.0.load(Ordering::Acquire) {
+        assert!(Instant::now() < deadline, "the change was not announced");
+        std::thread::yield_now();
+    }
+    assert_eq!(watch.try_next().unwrap().to_string(), "t2 next []");
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Deletion is a forced change too, and a crash does not make anybody forget that.

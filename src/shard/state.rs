@@ -96,6 +96,10 @@ impl State {
             return;
         }
         log.commit(&mut self.turn);
+        if !self.turn.is_empty() {
+            // Refused by a log that has failed. What stayed would count towards the next turn's bound.
+            self.turn = Turn::default();
+        }
         self.ahead.make();
     }
 
@@ -169,7 +173,7 @@ impl State {
         if rules.log.is_durable() {
             let formers = self.formers(cell, rules);
             let newest = cell.writing().newest().clone();
-            self.turn.publish(cell, newest, formers);
+            self.turn.keep_again(cell, newest, formers);
         }
     }
 
@@ -370,8 +374,8 @@ impl State {
         }
         writing.advance(term.clone());
         let formers = self.formers(cell, rules);
-        let first = self.turn.publish(cell, term, formers);
-        if let Some(followers) = followers.filter(|_| first) {
+        let to_be_told = self.turn.publish(cell, term, formers);
+        if let Some(followers) = followers.filter(|_| to_be_told) {
             self.turn.wake(followers.told(When::Released));
             followers.told(When::Made).iter().for_each(|slot| self.ahead.add(slot));
         }
@@ -443,29 +447,29 @@ mod tests {
     use crate::id::Holder;
     use crate::lease::Lease;
     use crate::limits::Limits;
-    use crate::log::MemoryLog;
+    use crate::log::{MemoryLog, Unit};
     use crate::meter::LimitHits;
 
-    /// Also where each is published as it changes, and the turn holds nothing of it.
-    #[test]
-    fn a_turn_in_memory_has_a_bound_too() {
-        let unknown = Arc::new(Term::unknown());
-        let rules = Rules {
-            log: Arc::new(MemoryLog),
+    fn rules(log: impl Log + 'static) -> Rules {
+        Rules {
+            log: Arc::new(log),
             limits: Limits::default(),
             clock: Clock::manual(),
             floor: Default::default(),
-            unknown: unknown.clone(),
+            unknown: Arc::new(Term::unknown()),
             limit_hits: LimitHits::default(),
-        };
-        let mut state = State::new(0, Arc::default());
+        }
+    }
+
+    /// Enters one election after another, until the turn is full.
+    fn fill(state: &mut State, rules: &Rules) {
         state.begin();
         let id = SessionId::new(1).unwrap();
         let holder = Holder { session: id, kind: SessionKind::Owned };
         let member = Arc::new(Member::new(holder, Lease::open_ended(), Duration::ZERO));
         for election in 0..turn::FULL {
             assert!(!state.is_full(), "{election} changed");
-            let cell = Arc::new(Cell::new(&format!("e{election}"), 0, unknown.clone()));
+            let cell = Arc::new(Cell::new(&format!("e{election}"), 0, rules.unknown.clone()));
             let act = Act::Enter {
                 candidate: "a",
                 session: &member,
@@ -473,10 +477,37 @@ mod tests {
                 metadata: None,
                 only_if_leads: false,
             };
-            let entered = state.change(&cell, &act, None, &rules).unwrap();
+            let entered = state.change(&cell, &act, None, rules).unwrap();
             assert_eq!(entered.number(), 1);
         }
         assert!(state.is_full());
+    }
+
+    /// Also where each is published as it changes, and the turn holds nothing of it.
+    #[test]
+    fn a_turn_in_memory_has_a_bound_too() {
+        let rules = rules(MemoryLog);
+        let mut state = State::new(0, Arc::default());
+        fill(&mut state, &rules);
+        state.begin();
+        assert!(!state.is_full(), "the next one begins anew");
+    }
+
+    /// Or else a writer with more to do, as at the end of a session in many elections, would go round for ever.
+    #[test]
+    fn d4_a_turn_that_was_refused_takes_no_room_in_the_next() {
+        struct Failed;
+
+        impl Log for Failed {
+            fn commit(&self, unit: &mut dyn Unit) {
+                unit.refuse(&Error::Draining);
+            }
+        }
+
+        let rules = rules(Failed);
+        let mut state = State::new(0, Arc::default());
+        fill(&mut state, &rules);
+        state.commit(turn::FULL, &*rules.log);
         state.begin();
         assert!(!state.is_full(), "the next one begins anew");
     }

@@ -1,6 +1,7 @@
 //! One pass of the writer, as data, released in causal order: durable before visible, visible before
 //! answered, answered before announced.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::command::Tags;
@@ -23,6 +24,8 @@ struct Published {
     term: Arc<Term>,
     /// Who may still believe to lead it.
     formers: Vec<Former>,
+    /// Those who follow it are told with this turn.
+    is_told: bool,
 }
 
 #[derive(Default)]
@@ -45,24 +48,31 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Publishes once for each election, however many commands change it. True if the election is
-    /// new to this turn.
+    /// Publishes once for each election, however many commands change it. True if those who follow it are still
+    /// to be told.
     pub(crate) fn publish(
         &mut self,
         cell: &Arc<Cell>,
         term: Arc<Term>,
         formers: Vec<Former>,
     ) -> bool {
-        match self.publish.iter_mut().rev().find(|it| Arc::ptr_eq(&it.cell, cell)) {
-            Some(newest) => {
-                (newest.term, newest.formers) = (term, formers);
-                false
-            }
-            None => {
-                self.publish.push(Published { cell: cell.clone(), term, formers });
-                true
-            }
+        !mem::replace(&mut self.put(cell, term, formers).is_told, true)
+    }
+
+    /// Has its state kept again, of which there is nothing new to tell.
+    pub(crate) fn keep_again(&mut self, cell: &Arc<Cell>, term: Arc<Term>, formers: Vec<Former>) {
+        self.put(cell, term, formers);
+    }
+
+    fn put(&mut self, cell: &Arc<Cell>, term: Arc<Term>, formers: Vec<Former>) -> &mut Published {
+        let at = self.publish.iter().rposition(|it| Arc::ptr_eq(&it.cell, cell));
+        let at = at.unwrap_or(self.publish.len());
+        if at == self.publish.len() {
+            self.publish.push(Published { cell: cell.clone(), term, formers, is_told: false });
+        } else {
+            (self.publish[at].term, self.publish[at].formers) = (term, formers);
         }
+        &mut self.publish[at]
     }
 
     /// An election was created, with these tags in force, or that is forgotten.
@@ -124,7 +134,7 @@ impl Unit for Turn {
     }
 
     fn changes(&self, keep: &mut dyn FnMut(Change<'_>)) {
-        for Published { cell, term, formers } in &self.publish {
+        for Published { cell, term, formers, .. } in &self.publish {
             keep(Change::Term { election: cell.name(), term, formers });
         }
         for (cell, tags) in &self.created {
@@ -157,6 +167,6 @@ impl Unit for Turn {
     }
 
     fn detach(&mut self) -> Box<dyn Unit> {
-        Box::new(std::mem::take(self))
+        Box::new(mem::take(self))
     }
 }

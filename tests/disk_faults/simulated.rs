@@ -32,6 +32,26 @@ fn builder() -> EngineBuilder {
     Engine::builder()
 }
 
+/// Sessions end whatever the log says, in steps of at most 64 elections; none of them may hold up what follows.
+#[test]
+fn d4_sessions_end_after_a_failure_however_many_elections_they_leave() {
+    let disk = disk();
+    let engine = open(&disk, builder());
+    let elections: Vec<_> = (0..200).map(|n| engine.election(&format!("e{n}")).unwrap()).collect();
+    let sessions: Vec<_> = (0..3).map(|_| engine.session().unwrap()).collect();
+    for (n, election) in elections.iter().enumerate() {
+        election.enter(&sessions[n % 3], "a").unwrap();
+    }
+    disk.plan(Trouble::Sync(0));
+    let refused = (0..).find_map(|at| elections[0].enter(&sessions[0], &format!("b{at}")).err());
+    assert!(matches!(refused, Some(Error::Storage { .. })), "{refused:?}");
+    let ended = thread::spawn(move || drop(sessions));
+    eventually("all have ended", || ended.is_finished());
+    assert_eq!(engine.sessions(), 0);
+    // Nobody sees what could not be kept.
+    assert!(elections.iter().all(|election| election.term().is_led_by("a")));
+}
+
 /// Nothing is told, nobody is let go on, and the host is told once, in a sentence.
 #[test]
 fn d4_a_sync_that_fails_once_stops_everything() {

@@ -22,7 +22,7 @@ use crate::limits::SHARDS;
 use crate::log::{CommitMeter, Unit};
 
 /// Units in one commit, at most: so it has a bound, and the first of them does not wait too long.
-const BATCH: usize = 4096;
+pub(super) const BATCH: usize = 4096;
 /// Bytes of what is in it, about: one unit more may still be taken.
 const BATCH_BYTES: usize = 960 << 10;
 /// How often a full disk is looked at again.

@@ -34,7 +34,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam::atomic::AtomicCell;
 
-use self::committer::{Inner, State, Worker};
+use self::committer::{BATCH, Inner, State, Worker};
 use self::keeper::Handed;
 use self::place::Place;
 use self::store::{Fault, Store};
@@ -87,7 +87,7 @@ impl Log for DurableLog {
             // Nobody may come again to empty the queue.
             inner.refuse_all();
         }
-        if !will_help() {
+        if !will_help() || inner.queue.len() >= BATCH {
             inner.nudge();
         }
     }
