@@ -2,8 +2,8 @@
 //!
 //! A store of arc-swap writes to memory of every thread that ever used one, so two shards that publish
 //! at once slow each other. Most changes are read by nobody but their own caller. So until somebody
-//! reads it, the released value is kept under a lock alone, which only the writer and the first reader
-//! ever take; from then on it is stored into the swap, and readers take no lock.
+//! reads it, the released value is kept under a lock alone, which only the writer, the first reader and who
+//! looks ahead ever take; from then on it is stored into the swap, and readers take no lock.
 //!
 //! - The first reader, under the lock, stores the released value into the swap and then says that it
 //!   is read (`Release`).

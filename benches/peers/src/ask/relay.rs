@@ -17,11 +17,6 @@ pub(super) trait Player<D: Dialect> {
 
     /// Gives the lead up and stands again, behind the others.
     fn pass(&mut self, conn: &mut Conn<D>) -> Result<()>;
-
-    /// Its successor knows.
-    fn has_passed(&mut self, _conn: &mut Conn<D>) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// Players in a row, so many of them in each election.
@@ -76,13 +71,7 @@ impl<D: Dialect, P: Player<D>> Listener<D> for Relay<P> {
         }
         let before = self.leaders[who / self.each].replace(who);
         self.players[who].pass(&mut conns[who])?;
-        if let Some(before) = before.filter(|before| *before != who) {
-            self.handovers += 1;
-            // Before anything is said for the one before: the lead is on its way.
-            conns[who].flush()?;
-            self.players[before].has_passed(&mut conns[before])?;
-            conns[before].flush()?;
-        }
+        self.handovers += u64::from(before.is_some_and(|before| before != who));
         Ok(())
     }
 }
