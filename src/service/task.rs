@@ -12,7 +12,8 @@ use crate::shard::Outcome;
 /// slow reader costs one message. Dropping it cancels it: the caller has cancelled its stream or gone,
 /// or the time it gave has run out.
 pub(crate) trait Task: Send {
-    /// Puts at most one message's body into `out`, which is empty.
+    /// Appends at most one message's body to `out`, and does nothing else to it: it may hold what was said before.
+    /// What is appended counts only with a message.
     fn poll(&mut self, now: Moment, out: &mut Vec<u8>) -> Step;
 
     /// The outcome of a command that the task submitted under its own ticket. A poll follows, but where

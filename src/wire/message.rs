@@ -174,7 +174,7 @@ impl<M: Message> FieldValue for Option<M> {
     }
 
     fn put(&self, out: &mut Vec<u8>, number: u32) {
-        self.iter().for_each(|message| put::item(out, number, &message.encode()));
+        self.iter().for_each(|message| put::nested(out, number, |out| message.put(out)));
     }
 }
 
@@ -192,7 +192,7 @@ impl<M: Message> FieldValue for Vec<M> {
     }
 
     fn put(&self, out: &mut Vec<u8>, number: u32) {
-        self.iter().for_each(|message| put::item(out, number, &message.encode()));
+        self.iter().for_each(|message| put::nested(out, number, |out| message.put(out)));
     }
 }
 
@@ -212,8 +212,10 @@ impl FieldValue for BTreeMap<String, String> {
 
     fn put(&self, out: &mut Vec<u8>, number: u32) {
         for (key, value) in self {
-            let entry = MapEntry { key: key.clone(), value: value.clone() };
-            put::item(out, number, &entry.encode());
+            put::nested(out, number, |out| {
+                put::text(out, 1, key);
+                put::text(out, 2, value);
+            });
         }
     }
 }

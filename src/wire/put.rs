@@ -79,11 +79,21 @@ pub(crate) fn nested(out: &mut Vec<u8>, number: u32, body: impl FnOnce(&mut Vec<
     let len = out.len().saturating_sub(start);
     match out.get_mut(start - 1) {
         Some(slot) if len < 0x80 => *slot = len as u8,
-        _ => {
-            let mut length = Vec::new();
-            varint::put(&mut length, len as u64);
-            out.splice(start - 1..start, length);
-        }
+        _ => widen(out, start, len),
+    }
+}
+
+/// Puts a length of several bytes where one was left for it, in front of `start`.
+fn widen(out: &mut Vec<u8>, start: usize, len: usize) {
+    let end = out.len();
+    varint::put(out, len as u64);
+    let first = out.remove(end);
+    let more = out.len() - end;
+    if let Some(slot) = out.get_mut(start - 1) {
+        *slot = first;
+    }
+    if let Some(rest) = out.get_mut(start..) {
+        rest.rotate_right(more);
     }
 }
 
@@ -94,4 +104,28 @@ fn tag(out: &mut Vec<u8>, number: u32, layout: u8) {
 
 const fn tag_len(number: u32) -> usize {
     varint::encoded_len((number as u64) << 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As if its length had been known, behind what stands there already.
+    #[test]
+    fn a_length_of_any_width_is_filled_in_afterwards() {
+        for len in [0, 1, 127, 128, 129, 16_383, 16_384, 2_097_152] {
+            let body: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            for (outer, inner) in [(1, 15), (16, 2_048)] {
+                let (mut known, mut filled_in) = (b"before".to_vec(), b"before".to_vec());
+                let mut within = b"first".to_vec();
+                item(&mut within, inner, &body);
+                item(&mut known, outer, &within);
+                nested(&mut filled_in, outer, |out| {
+                    out.extend_from_slice(b"first");
+                    nested(out, inner, |out| out.extend_from_slice(&body));
+                });
+                assert!(filled_in == known, "{len} bytes");
+            }
+        }
+    }
 }

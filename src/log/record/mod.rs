@@ -88,34 +88,33 @@ impl BadRecord {
 
 /// An [`Election`], behind its checksum, written straight from the term: each change of one is kept.
 pub(super) fn sealed_term(table: &str, name: &str, term: &Term, formers: &[Former]) -> Vec<u8> {
-    let (mut out, mut part) = (Vec::with_capacity(term.weight()), Vec::with_capacity(512));
+    let mut out = Vec::with_capacity(term.weight());
     out.extend_from_slice(&[0; 4]);
     put::uint(&mut out, 1, term.number());
     put::uint(&mut out, 2, term.revision());
     for ((name, holder), says) in term.standing().zip(term.says()) {
-        part.clear();
-        put_candidate(&mut part, name, holder, says);
-        put::item(&mut out, 3, &part);
+        put::nested(&mut out, 3, |out| put_candidate(out, name, holder, says));
     }
     for (number, change) in [(4, Some(term.last_change())), (5, term.began_earlier())] {
         let Some(change) = change else { continue };
-        part.clear();
-        put::uint(&mut part, 1, u64::from(change.reason.number()));
-        put::uint(&mut part, 2, change.by.map_or(0, SessionId::number));
-        put::text(&mut part, 3, change.note);
-        put::uint(&mut part, 4, change.at);
-        put::item(&mut out, number, &part);
+        put::nested(&mut out, number, |out| {
+            put::uint(out, 1, u64::from(change.reason.number()));
+            put::uint(out, 2, change.by.map_or(0, SessionId::number));
+            put::text(out, 3, change.note);
+            put::uint(out, 4, change.at);
+        });
     }
-    part.clear();
-    past::pack(&mut part, term.over());
-    put::bytes(&mut out, 6, &part);
+    let mut over = term.over().peekable();
+    if over.peek().is_some() {
+        put::nested(&mut out, 6, |out| past::pack(out, over));
+    }
     for former in formers {
-        part.clear();
-        put::uint(&mut part, 1, former.holder.session.number());
-        put::uint(&mut part, 2, u64::from(kind_number(former.holder.kind)));
-        put::uint(&mut part, 3, former.term);
-        put::uint(&mut part, 4, nanos(former.ttl));
-        put::item(&mut out, 7, &part);
+        put::nested(&mut out, 7, |out| {
+            put::uint(out, 1, former.holder.session.number());
+            put::uint(out, 2, u64::from(kind_number(former.holder.kind)));
+            put::uint(out, 3, former.term);
+            put::uint(out, 4, nanos(former.ttl));
+        });
     }
     let sum = checksum(table, name.as_bytes(), &out[4..]);
     out[..4].copy_from_slice(&sum.to_be_bytes());
@@ -129,8 +128,10 @@ fn put_candidate(out: &mut Vec<u8>, name: &str, holder: Holder, says: Option<&Me
     let Some(says) = says else { return };
     put::text(out, 4, says.address());
     for (key, value) in says.labels() {
-        let label = Label { key: key.into(), value: value.into() };
-        put::item(out, 5, &label.encode());
+        put::nested(out, 5, |out| {
+            put::text(out, 1, key);
+            put::text(out, 2, value);
+        });
     }
     put::uint(out, 6, 1);
 }

@@ -73,14 +73,21 @@ pub(super) fn answer(
             return Err(unknown(election.name(), candidate, term));
         }
         Say::Moved(_) | Say::Left => ChangeResponse { state: now() }.put(out),
-        Say::Entered(candidate, session) => {
-            let holder = term.holder_of(candidate);
-            let entered = holder.is_some_and(|holder| holder.session == *session);
-            EnterResponse { state: now(), entered }.put(out);
-        }
+        Say::Entered(candidate, session) => entered(election, term, (candidate, *session), out),
         Say::Deleted => {}
     }
     Ok(())
+}
+
+/// Appends the answer to an entry that ended in `term`, of this candidate and session.
+pub(super) fn entered(
+    election: &Election,
+    term: &Term,
+    (candidate, session): (&str, SessionId),
+    out: &mut Vec<u8>,
+) {
+    let entered = term.session_of(candidate) == Some(session);
+    EnterResponse { state: Some(state(election, term, false)), entered }.put(out);
 }
 
 /// NOT_FOUND, naming what is there.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::change::{Say, answer};
+use super::change::entered;
 use super::line::Place;
 use crate::clock::Moment;
 use crate::election::{Conflict, Metadata, Term};
@@ -85,14 +85,6 @@ impl EnterWhenFree {
             self.ask();
         }
     }
-
-    fn say(&self, term: &Term, out: &mut Vec<u8>) -> Step {
-        let say = Say::Entered(self.candidate.clone(), self.session.id());
-        match answer(&self.election, term, &say, out) {
-            Ok(()) => Step::Last,
-            Err(error) => Step::Fail(error),
-        }
-    }
 }
 
 impl Task for EnterWhenFree {
@@ -100,7 +92,8 @@ impl Task for EnterWhenFree {
         match self.outcome.take() {
             Some(Ok(term)) => {
                 let term = term.unwrap_or_else(|| self.election.term());
-                return self.say(&term, out);
+                entered(&self.election, &term, (&self.candidate, self.session.id()), out);
+                return Step::Last;
             }
             Some(Err(error)) => return Step::Fail(error),
             None => {}
