@@ -176,10 +176,11 @@ impl Peers {
     }
 
     pub(super) fn deliver(&mut self, now: Moment, ticket: Ticket, outcome: Outcome) {
-        if let Some((slot, peer)) = self.addressed(ticket.to) {
-            peer.conn.deliver(now, ticket.about, outcome);
-            self.touch(slot);
-        }
+        let Some(slot) = self.addressed(ticket.to).map(|(slot, _)| slot) else { return };
+        let peer = &mut self.peers[slot];
+        peer.conn.borrow_room(&mut self.spares);
+        peer.conn.deliver(now, ticket.about, outcome);
+        self.touch(slot);
     }
 
     /// Lets a connection say what has changed. One that has a single stream has no more to say in this pass: so
@@ -218,11 +219,12 @@ impl Peers {
                     self.parted.remove(place).end_disconnected();
                 }
                 Timer::Peer(key) => {
-                    if let Some((slot, peer)) = self.addressed(key) {
-                        peer.timer = None;
-                        peer.conn.on_timer(now);
-                        self.touch(slot);
-                    }
+                    let Some(slot) = self.addressed(key).map(|(slot, _)| slot) else { continue };
+                    let peer = &mut self.peers[slot];
+                    peer.timer = None;
+                    peer.conn.borrow_room(&mut self.spares);
+                    peer.conn.on_timer(now);
+                    self.touch(slot);
                 }
             }
         }

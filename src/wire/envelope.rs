@@ -186,6 +186,12 @@ pub(crate) fn put_data(out: &mut Vec<u8>, stream: u32, message: &[u8]) {
     out.extend_from_slice(message);
 }
 
+/// The same, of what `message` appends.
+#[inline]
+pub(crate) fn put_data_of(out: &mut Vec<u8>, stream: u32, message: impl FnOnce(&mut Vec<u8>)) {
+    frame::put(out, stream, kind::DATA, 0, message);
+}
+
 /// Appends the frame that ends a stream with OK.
 pub(crate) fn put_end(out: &mut Vec<u8>, stream: u32) {
     frame::put(out, stream, kind::DATA, flag::REMOTE_CLOSED | flag::NO_DATA, |_| {});

@@ -71,8 +71,6 @@ pub(crate) struct Conn {
     draining: bool,
     input: Input,
     output: Output,
-    /// Where tasks put their messages. Nothing is kept in it.
-    scratch: Vec<u8>,
     streams: Streams,
     /// There is input that could be worked off but for want of room.
     backlog: bool,
@@ -126,7 +124,6 @@ impl Conn {
             draining: false,
             input: Input::default(),
             output: Output::default(),
-            scratch: Vec::new(),
             streams: Streams::default(),
             backlog: false,
             stirred: false,
@@ -335,7 +332,6 @@ impl Conn {
     /// Takes the buffer back if nothing is in it.
     pub(crate) fn return_room(&mut self, spares: &mut Vec<Vec<u8>>) {
         self.output.return_room(spares);
-        self.scratch = Vec::new();
         self.caller.rest();
     }
 

@@ -34,48 +34,44 @@ impl Conn {
     pub(super) fn poll(&mut self, now: Moment, about: About) {
         let Some(Kind::Task(errand)) = self.streams.find(about) else { return };
         errand.queued = false;
-        self.scratch.clear();
-        let step = errand.task.poll(now, &mut self.scratch);
-        let is_stuck = self.draining && !errand.task.is_under_way();
         let (stream, streams) = (about.stream(), errand.streams);
+        let output = self.output.buffer();
+        let before = output.len();
+        let (mut step, mut is_empty) = (Step::End, true);
+        // Where it stays, if it is a message.
+        let body = |out: &mut Vec<u8>| {
+            let start = out.len();
+            step = errand.task.poll(now, out);
+            is_empty = out.len() == start;
+        };
+        match streams {
+            true => envelope::put_data_of(output, stream, body),
+            false => envelope::put_response_of(output, stream, body),
+        }
+        let is_message = matches!(step, Step::Message | Step::Last);
+        if !is_message || is_empty && !streams {
+            output.truncate(before);
+        }
+        let is_stuck = self.draining && !errand.task.is_under_way();
         match step {
-            Step::Wait(_) if is_stuck => {
-                self.fail_live(stream, &Error::Draining);
-            }
+            Step::Wait(_) if is_stuck => self.fail_live(stream, &Error::Draining),
             Step::Wait(wake) => self.streams.set_wake(stream, wake),
             Step::Message if streams => {
                 errand.queued = true;
+                self.tally.events += 1;
                 self.streams.set_wake(stream, None);
-                self.put_message(stream);
                 self.streams.spoken.push_back((about, self.output.end()));
             }
-            Step::Message | Step::Last => {
+            Step::Message | Step::Last | Step::End => {
                 self.take_out(stream, OK);
-                if streams {
-                    self.put_message(stream);
-                    envelope::put_end(self.output.buffer(), stream);
-                } else {
-                    let body = std::mem::take(&mut self.scratch);
-                    self.reply(stream, &body);
-                    self.scratch = body;
-                }
-            }
-            Step::End => {
-                self.take_out(stream, OK);
+                self.tally.events += u64::from(is_message && streams);
                 if streams {
                     envelope::put_end(self.output.buffer(), stream);
-                } else {
+                } else if is_empty || !is_message {
                     put_reply(&mut self.output, stream, EMPTY);
                 }
             }
-            Step::Fail(error) => {
-                self.fail_live(stream, &error);
-            }
+            Step::Fail(error) => self.fail_live(stream, &error),
         }
-    }
-
-    fn put_message(&mut self, stream: u32) {
-        envelope::put_data(self.output.buffer(), stream, &self.scratch);
-        self.tally.events += 1;
     }
 }
