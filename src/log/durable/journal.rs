@@ -28,7 +28,7 @@ const FILE_HEAD: usize = 16 + 4 + 8 + 4;
 const HEAD: usize = 4 + 8 + 4 + 4;
 
 /// Pages of the journal in a store that is made. An entry takes two at least.
-pub(crate) const PAGES: u32 = 512;
+pub(crate) const PAGES: u32 = 1024;
 /// As many as a file may say, so that a damaged one can't ask for more memory than there is.
 const MOST: u32 = 1 << 16;
 

@@ -91,6 +91,11 @@ impl Batch {
         singles.sessions = singles.sessions.max(self.session_ids);
     }
 
+    /// How many it puts in or removes.
+    pub(super) fn records(&self) -> usize {
+        self.elections.len() + self.created.len() + self.sessions.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         let Self { elections, created, sessions, floor, index, session_ids, starts } = self;
         elections.is_empty()

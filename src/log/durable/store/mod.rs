@@ -35,6 +35,9 @@ pub(crate) const FORMAT: u64 = 1;
 /// by its number.
 const OLDEST: u64 = if cfg!(test) { 0 } else { 1 };
 
+/// Records of the journal that the tables have not, at most: the pages that they change fit the folder's reserve.
+const WAITING: usize = 1_000;
+
 /// Bytes of the file that are kept in memory, at most.
 const CACHE: usize = 64 << 20;
 
@@ -224,11 +227,11 @@ impl Store {
 
     /// Makes a batch durable: whole, or not at all. It is empty then; after a fault it is as it was.
     pub(crate) fn commit(&mut self, batch: &mut Batch) -> Result<(), Fault> {
-        let len = entry::len(batch);
-        if !self.journal.has_room(len, false) {
+        let (len, records) = (entry::len(batch), batch.records());
+        if !self.journal.has_room(len, false) || self.pending.records() + records > WAITING {
             self.settle()?;
         }
-        if self.journal.has_room(len, true) {
+        if self.journal.has_room(len, true) && records <= WAITING {
             self.trouble.forget();
             self.journal.append(|out| entry::put(batch, out))?;
             self.pending.absorb(std::mem::take(batch));
@@ -344,4 +347,30 @@ fn fault(trouble: &Trouble, error: &dyn std::error::Error) -> Fault {
 
 fn damaged(table: &str, key: impl fmt::Display, bad: &BadRecord) -> Fault {
     Fault::Damaged(format!("{table}/{key}: {bad}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    fn batch(from: usize, to: usize) -> Batch {
+        let record = |at| (format!("e{at}").into(), Some(vec![7; 100]));
+        Batch { elections: (from..to).map(record).collect(), ..Batch::default() }
+    }
+
+    /// Or a disk that becomes full then may have no room for the pages that they change, reserve or not.
+    #[test]
+    fn d5_what_the_tables_have_not_is_bounded() {
+        let file: Box<dyn StorageBackend> = Box::new(InMemoryBackend::new());
+        let mut store = Store::create(file.into(), super::super::journal::PAGES, "id").unwrap();
+        for (from, to, waiting) in
+            [(0, 600, 600), (600, 1_000, 1_000), (1_000, 1_001, 1), (1_001, 2_002, 0), (0, 1, 1)]
+        {
+            store.commit(&mut batch(from, to)).unwrap();
+            assert_eq!(store.pending.records(), waiting, "{from} to {to}");
+        }
+    }
 }
