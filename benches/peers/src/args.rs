@@ -52,6 +52,8 @@ pub enum Part {
     #[command(hide = true)]
     Echo,
     #[command(hide = true)]
+    Keep { path: PathBuf },
+    #[command(hide = true)]
     Fan,
     #[command(hide = true)]
     Lead { system: String, address: SocketAddr, name: String },

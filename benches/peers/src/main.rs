@@ -27,6 +27,7 @@ fn main() -> Result<()> {
     match &args.part {
         Some(Part::Hold { core, command }) => hold::hold(*core, command),
         Some(Part::Echo) => bare::echo(),
+        Some(Part::Keep { path }) => bare::keep(path),
         Some(Part::Fan) => bare::fan(),
         Some(Part::Lead { system, address, name }) => ask::lead(system, *address, name),
         None => compare(&args),
@@ -71,6 +72,13 @@ fn measure(plan: &Plan, systems: &[System], places: &Places) -> Result<Figures> 
 /// Each question to each system in turn, and all of it again.
 fn rounds(fleet: &Fleet, plan: &Plan, places: &Places, figures: &mut Figures) -> Result<()> {
     let mut tasks = ask::tasks(fleet, plan, places)?;
+    for round in 1..=plan.warming() {
+        for task in tasks.iter_mut().filter(|task| task.warms) {
+            eprintln!("warming {round} of {}: {}", plan.warming(), task.name);
+            // What it fails by, it fails by again, and is told then.
+            let _not_counted = task.run(&mut Figures::default());
+        }
+    }
     let count = tasks.len();
     for round in 1..=plan.rounds {
         for (number, task) in tasks.iter_mut().enumerate() {

@@ -18,7 +18,7 @@ use anyhow::Result;
 pub use death::lead;
 
 use crate::figures::{Figures, Question, Unit};
-use crate::fleet::{Fleet, Instance, Mode, Places};
+use crate::fleet::{Fleet, Instance, Mode, Places, Setup};
 use crate::machine::Placement;
 
 /// The election that is read, and who leads it.
@@ -48,6 +48,11 @@ impl Plan {
         2 * self.time()
     }
 
+    /// Rounds that don't count, of those that compile as they run. ZooKeeper's figures rise for about so many.
+    pub fn warming(&self) -> usize {
+        self.of(6, 1)
+    }
+
     pub fn of(&self, many: usize, few: usize) -> usize {
         if self.quick { few } else { many }
     }
@@ -58,12 +63,14 @@ type Run<'a> = Box<dyn FnMut(&mut Figures) -> Result<()> + 'a>;
 /// One system's part of one question.
 pub struct Task<'a> {
     pub name: String,
+    /// Its system compiles as it runs: its first seconds are not what it can do.
+    pub warms: bool,
     run: Run<'a>,
 }
 
 impl<'a> Task<'a> {
     pub fn new(name: String, run: impl FnMut(&mut Figures) -> Result<()> + 'a) -> Self {
-        Self { name, run: Box::new(run) }
+        Self { name, warms: false, run: Box::new(run) }
     }
 
     /// A measure of one instance, which stands in a row of each of its modes. It gives rows with values.
@@ -75,7 +82,8 @@ impl<'a> Task<'a> {
         mut run: impl FnMut(&Instance) -> Result<Vec<(String, Unit, f64)>> + 'a,
     ) -> Self {
         let name = format!("{column}, {}, {}", instance.mode.name(), placement.name());
-        Self::new(name, move |figures| {
+        let warms = instance.setup == Setup::Zookeeper;
+        let task = Self::new(name, move |figures| {
             instance.place(placement)?;
             let rows = run(instance)?;
             for mode in modes(instance, question) {
@@ -85,7 +93,8 @@ impl<'a> Task<'a> {
                 }
             }
             Ok(())
-        })
+        });
+        Self { warms, ..task }
     }
 
     pub fn run(&mut self, figures: &mut Figures) -> Result<()> {

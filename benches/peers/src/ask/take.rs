@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{LEADER, Plan, Task, sync, unique};
+use super::{ELECTION, LEADER, Plan, Task, sync, unique};
 use crate::figures::{Question, Unit};
 use crate::fleet::{Fleet, Instance, Mode, Places, Setup};
 use crate::machine::Placement;
@@ -65,6 +65,10 @@ fn take(instance: &Instance, time: Duration) -> Result<Vec<(String, Unit, f64)>>
             let lease = lease(instance)?;
             let take = etcd::campaign(&name, lease, LEADER);
             pairs::<Grpc>(instance, time, take, Step::From(etcd::resign))
+        }
+        Setup::Keep => {
+            let any = ttrpc::get_term(ELECTION);
+            pairs::<Ttrpc>(instance, time, any.clone(), Step::Same(any))
         }
         _ => {
             let ask = |method| ttrpc::on_candidate(method, &name, LEADER);

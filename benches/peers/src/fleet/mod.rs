@@ -32,6 +32,8 @@ pub enum System {
 pub enum Setup {
     /// The least that any server has to do.
     Echo,
+    /// The same, and a write that is safe before each answer.
+    Keep,
     Fan,
     Tenure,
     TenureBusy,
@@ -49,7 +51,7 @@ pub enum Setup {
 impl Setup {
     pub fn system(self) -> System {
         match self {
-            Setup::Echo | Setup::Fan => System::Bare,
+            Setup::Echo | Setup::Keep | Setup::Fan => System::Bare,
             Setup::Tenure | Setup::TenureBusy => System::Tenure,
             Setup::Redis | Setup::RedisAof => System::Redis,
             Setup::Zookeeper | Setup::ZookeeperTuned => System::Zookeeper,
@@ -61,7 +63,7 @@ impl Setup {
     /// Its column in the tables.
     pub fn name(self) -> &'static str {
         match self {
-            Setup::Echo | Setup::Fan => "bare server",
+            Setup::Echo | Setup::Keep | Setup::Fan => "bare server",
             Setup::Tenure => "Tenure",
             Setup::TenureBusy => "Tenure, busy polling",
             Setup::Redis => "Redis",
@@ -144,8 +146,9 @@ const IN_MEMORY: [(Setup, Mode); 10] = [
     (Setup::Nats, Mode::Tmpfs),
 ];
 
-const ON_DISK: [(Setup, Mode); 7] = [
+const ON_DISK: [(Setup, Mode); 8] = [
     (Setup::Echo, Mode::Disk),
+    (Setup::Keep, Mode::Disk),
     (Setup::Tenure, Mode::Disk),
     (Setup::Redis, Mode::Disk),
     (Setup::RedisAof, Mode::Disk),

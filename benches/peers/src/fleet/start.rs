@@ -70,9 +70,13 @@ fn program(setup: Setup, mode: Mode, folder: &Path, port: u16, places: &Places) 
     let core = places.cores.server;
     let held = |program: &str| held(core, Path::new(program));
     Ok(match setup {
-        Setup::Echo | Setup::Fan => {
+        Setup::Echo | Setup::Keep | Setup::Fan => {
             let mut command = crate::hold::held(core, &std::env::current_exe()?)?;
-            command.arg(if setup == Setup::Echo { "echo" } else { "fan" });
+            match setup {
+                Setup::Keep => command.arg("keep").arg(folder.join("kept")),
+                Setup::Fan => command.arg("fan"),
+                _ => command.arg("echo"),
+            };
             command
         }
         Setup::Tenure | Setup::TenureBusy => {

@@ -17,7 +17,8 @@ const TITLES: [(Question, &str, &str); 6] = [
         Question::Take,
         "Taking the lead and releasing it, one client",
         "Pairs a second. Tenure: Enter and Withdraw. Redis: SET NX PX and DEL. ZooKeeper: an ephemeral \
-         node, created and deleted. etcd: Campaign and Resign, on a lease that stays.",
+         node, created and deleted. etcd: Campaign and Resign, on a lease that stays. The bare server writes a block that \
+         its file has already past the cache, safe before it answers, twice for a pair.",
     ),
     (
         Question::Contend,
@@ -58,12 +59,13 @@ const NOTE: &str = "Each figure is the median of the rounds. *One core*: client 
     Redis with its defaults, which write snapshots now and then but no log; ZooKeeper, etcd and NATS have \
     no such mode and keep their data on tmpfs there. *Kept*: a change is answered once it is synced \
     (Tenure with `--data-dir`, Redis with `appendfsync always`, ZooKeeper and etcd with their defaults), \
-    where plain Redis is shown and not counted. One driver asks all, on one thread. Sessions of Tenure are the \
-    connections' own, unless a row names a policy.";
+    where plain Redis is shown and not counted. One driver asks all, on one thread. ZooKeeper, which \
+    compiles as it runs, has six rounds of all but failovers before, uncounted. Sessions of Tenure are the connections' \
+    own, unless a row names a policy.";
 
 const BOUNDS: &str = "Each ratio is the median of the rounds' own ratios, Tenure's figure over the other's. Where \
     a side has several ways, its best one stands for it, unless the row names one. Beside a bound that is out of \
-    reach stands what the bare server makes of as many round trips: a handover takes one at least.";
+    reach stands what the bare server makes of as many round trips, and writes: a handover takes one at least.";
 
 pub fn table(figures: &Figures, told: &Told) -> String {
     let mut out = String::from("| | |\n|---|---|\n");

@@ -18,7 +18,7 @@ struct Verdict {
     /// Nothing where the bound is of the value itself, in its own unit.
     theirs: Option<Side>,
     bound: Bound,
-    /// What a bare server makes of as many round trips: nobody can do better.
+    /// What a bare server makes of as many round trips, and writes where it keeps: nobody can do better.
     ceiling: Option<Side>,
 }
 
@@ -87,7 +87,7 @@ fn takes() -> Vec<Verdict> {
         ours: Side(Question::Take, row, TENURE),
         theirs: Some(Side(Question::Take, row, theirs)),
         bound: AtLeast(bound),
-        ceiling: None,
+        ceiling: (row == TAKE_DISK).then_some(Side(Question::Take, row, ECHO)),
     };
     vec![
         of("take and release beside Redis, in memory, one core", TAKE_ONE, REDIS, 1.0),
