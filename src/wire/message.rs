@@ -211,12 +211,7 @@ impl FieldValue for BTreeMap<String, String> {
     }
 
     fn put(&self, out: &mut Vec<u8>, number: u32) {
-        for (key, value) in self {
-            put::nested(out, number, |out| {
-                put::text(out, 1, key);
-                put::text(out, 2, value);
-            });
-        }
+        self.iter().for_each(|(key, value)| put::entry(out, number, key, value));
     }
 }
 

@@ -83,6 +83,14 @@ pub(crate) fn nested(out: &mut Vec<u8>, number: u32, body: impl FnOnce(&mut Vec<
     }
 }
 
+/// Appends an entry of a map of strings, as protobuf has it: a nested message of a key and a value.
+pub(crate) fn entry(out: &mut Vec<u8>, number: u32, key: &str, value: &str) {
+    nested(out, number, |out| {
+        text(out, 1, key);
+        text(out, 2, value);
+    });
+}
+
 /// Puts a length of several bytes where one was left for it, in front of `start`.
 fn widen(out: &mut Vec<u8>, start: usize, len: usize) {
     let end = out.len();

@@ -127,12 +127,7 @@ fn put_candidate(out: &mut Vec<u8>, name: &str, holder: Holder, says: Option<&Me
     put::uint(out, 3, u64::from(kind_number(holder.kind)));
     let Some(says) = says else { return };
     put::text(out, 4, says.address());
-    for (key, value) in says.labels() {
-        put::nested(out, 5, |out| {
-            put::text(out, 1, key);
-            put::text(out, 2, value);
-        });
-    }
+    says.labels().for_each(|(key, value)| put::entry(out, 5, key, value));
     put::uint(out, 6, 1);
 }
 

@@ -48,8 +48,9 @@ impl Conn {
             true => envelope::put_data_of(output, stream, body),
             false => envelope::put_response_of(output, stream, body),
         }
-        let is_message = matches!(step, Step::Message | Step::Last);
-        if !is_message || is_empty && !streams {
+        // A message of a stream may be empty; an answer without a byte has no body.
+        let says = matches!(step, Step::Message | Step::Last) && (streams || !is_empty);
+        if !says {
             output.truncate(before);
         }
         let is_stuck = self.draining && !errand.task.is_under_way();
@@ -64,10 +65,10 @@ impl Conn {
             }
             Step::Message | Step::Last | Step::End => {
                 self.take_out(stream, OK);
-                self.tally.events += u64::from(is_message && streams);
+                self.tally.events += u64::from(says && streams);
                 if streams {
                     envelope::put_end(self.output.buffer(), stream);
-                } else if is_empty || !is_message {
+                } else if !says {
                     put_reply(&mut self.output, stream, EMPTY);
                 }
             }

@@ -355,6 +355,7 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::log::durable::journal::PAGES;
 
     fn batch(from: usize, to: usize) -> Batch {
         let record = |at| (format!("e{at}").into(), Some(vec![7; 100]));
@@ -365,7 +366,7 @@ mod tests {
     #[test]
     fn d5_what_the_tables_have_not_is_bounded() {
         let file: Box<dyn StorageBackend> = Box::new(InMemoryBackend::new());
-        let mut store = Store::create(file.into(), super::super::journal::PAGES, "id").unwrap();
+        let mut store = Store::create(file.into(), PAGES, "id").unwrap();
         for (from, to, waiting) in
             [(0, 600, 600), (600, 1_000, 1_000), (1_000, 1_001, 1), (1_001, 2_002, 0), (0, 1, 1)]
         {
