@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use support::{Done, Running, Server, connect, eventually, run, tenure, unmoved, words};
+use support::{Done, Running, Server, connect, eventually, run, tenure, unmoved, words, works};
 use tempfile::TempDir;
 use tenure::Engine;
 use tenure::client::{ClientError, EnterOptions, Options, Session};
@@ -24,16 +24,6 @@ const STORAGE: Option<i32> = Some(74);
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-/// Whether a command does what it should here; else says so.
-fn works(command: &str) -> bool {
-    let mut shell = Command::new("sh");
-    let done = run(shell.args(["-c", command]));
-    if done.code != Some(0) {
-        println!("skipped: `{command}` does not work here: {}", done.err.trim());
-    }
-    done.code == Some(0)
 }
 
 fn folder() -> TempDir {

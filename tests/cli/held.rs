@@ -1,5 +1,7 @@
 //! `tenure enter`: a place that a process holds.
 
+use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use rustix::process::Signal;
 use tenure::client::{EnterOptions, OnConflict, Options, Session};
 
 use crate::support::proxy::Proxy;
-use crate::support::{Running, Server, eventually, tenure, words};
+use crate::support::{Running, Server, eventually, tenure, words, works};
 use crate::{assert_done, enters};
 
 #[test]
@@ -68,6 +70,29 @@ fn enter_is_interrupted_early() {
         assert!(matches!(status.code(), Some(0) | None), "{status:?}: {}", holder.err.rest());
         eventually("nobody stands", || server.client().term("jobs").unwrap().leader.is_none());
     }
+}
+
+/// The moment between a handler that is there and the table that the handler looks into, held open.
+#[test]
+fn no_interrupt_is_lost_while_handlers_are_registered() {
+    if !works("strace -e trace=none true") {
+        return;
+    }
+    let server = Server::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let calls = folder.path().join("calls");
+    // The tracer is the grandchild, so that the child is who is signalled.
+    let slow = "-D -f -e trace=rt_sigaction -e inject=rt_sigaction:delay_exit=200000 -o";
+    let mut strace = Command::new("strace");
+    strace.args(words(slow)).arg(&calls).arg(env!("CARGO_BIN_EXE_tenure"));
+    let mut holder =
+        Running::start(strace.args(words("enter jobs a --server")).arg(server.address()));
+    let taken = "rt_sigaction(SIGINT, {sa_handler=0x";
+    eventually("a handler is there", || {
+        fs::read_to_string(&calls).is_ok_and(|calls| calls.contains(taken))
+    });
+    holder.signal(Signal::INT);
+    assert_eq!(holder.wait().code(), Some(0), "{}", holder.err.rest());
 }
 
 #[test]

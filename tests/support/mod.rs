@@ -82,6 +82,16 @@ pub fn run(command: &mut Command) -> Done {
     Done { code, out: child.out.rest(), err: child.err.rest() }
 }
 
+/// Whether a command does what it should here; else says so.
+pub fn works(command: &str) -> bool {
+    let mut shell = Command::new("sh");
+    let done = run(shell.args(["-c", command]));
+    if done.code != Some(0) {
+        println!("skipped: `{command}` does not work here: {}", done.err.trim());
+    }
+    done.code == Some(0)
+}
+
 /// What a child writes, line by line.
 pub struct Lines(Receiver<String>, JoinHandle<()>);
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use crossbeam::atomic::AtomicCell;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tenure::Code;
 use tenure::client::{
     Client, ClientError, ElectionState, EnterOptions, Lost, Options, Session, candidate_id,
@@ -16,7 +15,7 @@ use tenure::client::{
 
 use crate::args::{Enter, Failover, OnCandidate};
 use crate::tell::shown;
-use crate::{Exit, is_unreachable, output};
+use crate::{Exit, is_unreachable, output, signals};
 
 /// How often it looks whether it is to stop, or the session is over.
 const LOOK: Duration = Duration::from_millis(50);
@@ -181,7 +180,7 @@ impl Place<'_> {
 /// The first SIGINT or SIGTERM asks to withdraw. A second one does not wait for the server's answer.
 fn listen() -> Result<Arc<AtomicCell<bool>>> {
     let interrupted = Arc::new(AtomicCell::new(false));
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't listen for signals")?;
+    let mut signals = signals::listen(&[SIGINT, SIGTERM])?;
     let flag = interrupted.clone();
     thread::spawn(move || {
         let mut signals = signals.forever();

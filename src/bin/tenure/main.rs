@@ -15,6 +15,7 @@ mod notify;
 mod output;
 mod run;
 mod serve;
+mod signals;
 mod status;
 mod storage;
 mod supervise;

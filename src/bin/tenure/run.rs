@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use crossbeam::atomic::AtomicCell;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
 use tenure::Clock;
 use tenure::client::{Contender, EnterOptions, Options, Work, candidate_id};
 
 use crate::args::Run;
+use crate::signals;
 use crate::supervise::{Supervised, exit_code};
 
 /// Exit codes of its own; any other is the command's.
@@ -139,7 +139,7 @@ fn once(run: &Run, work: &Work<'_>, pending: &AtomicCell<i32>) -> Result<Ended> 
 /// Notes signals for the loop above; before the command runs, one that ends stops the contending.
 fn listen(asked: &Asked) -> Result<()> {
     let all = [SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2];
-    let mut signals = Signals::new(all).context("can't listen for signals")?;
+    let mut signals = signals::listen(&all)?;
     let asked = asked.clone();
     thread::spawn(move || {
         for signal in signals.forever() {

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tenure::client::Address;
 use tenure::{Engine, EngineBuilder, Server, ServerBuilder};
 
@@ -18,7 +17,7 @@ use crate::args::Serve;
 use crate::config::Config;
 use crate::listeners::Listeners;
 use crate::log::{self, Log};
-use crate::{Exit, notify, output};
+use crate::{Exit, notify, output, signals};
 
 pub(crate) fn run() -> Result<()> {
     // First, while there is no other thread.
@@ -59,15 +58,13 @@ fn check_bounds(config: &Config) -> Result<()> {
 
 fn serve(config: Config, handed: Listeners) -> Result<()> {
     let serve = &config.serve;
+    // Registered before anything listens, so that an early signal drains too.
+    let mut signals = signals::listen(&[SIGINT, SIGTERM, SIGHUP])?;
     let filter = log::filter(&serve.log_level, &config.log_level_is_called())?;
     let log = Log::start(filter, serve.log_format)?;
     stop_on_panic();
     refuse_to_expose(serve, &handed)?;
     check_bounds(&config)?;
-    // Registered before anything listens, so that an early signal drains too.
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).context("can't listen for signals")?;
-
     let engine = shaped(serve);
     let engine = if serve.memory { engine } else { keep(engine, serve) };
     let server = start(&config, handed, engine.open()?)?;
