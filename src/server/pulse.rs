@@ -27,17 +27,20 @@ impl Pulse {
     pub fn is_felt_within(&self, within: Duration) -> bool {
         let Some(shared) = self.0.upgrade() else { return false };
         let clock = shared.engine.clock().clone();
-        let reactors: Vec<_> = shared.reactors.iter().map(|it| it.outbox.clone()).collect();
-        // The server may end meanwhile.
+        let reactors: Vec<_> =
+            shared.reactors.iter().map(|it| Arc::downgrade(&it.outbox)).collect();
+        // The server may end meanwhile, and its outboxes, with what nobody comes to any more.
         drop(shared);
         all_answer(&reactors, &clock, within)
     }
 }
 
-fn all_answer(reactors: &[Arc<Outbox>], clock: &Clock, within: Duration) -> bool {
+fn all_answer(reactors: &[Weak<Outbox>], clock: &Clock, within: Duration) -> bool {
     let until = clock.now() + within;
     let (felt, beats) = bounded(reactors.len());
-    reactors.iter().for_each(|it| it.push(Item::Beat(felt.clone())));
+    let outboxes = reactors.iter().filter_map(Weak::upgrade);
+    outboxes.for_each(|it| it.push(Item::Beat(felt.clone())));
+    drop(felt);
     reactors.iter().all(|_| beats.recv_timeout(until - clock.now()).is_ok())
 }
 
@@ -72,11 +75,31 @@ mod tests {
         assert!(!pulse.is_felt_within(A_MINUTE));
     }
 
+    /// Whoever asks learns at once that nobody comes to it any more.
+    #[test]
+    fn a_reactor_that_ends_is_not_waited_for() {
+        let (outbox, clock) = (Arc::new(Outbox::new(|| {})), Clock::system());
+        let reactors = [Arc::downgrade(&outbox)];
+        let asked = clock.now();
+        thread::scope(|scope| {
+            let ends = outbox.clone();
+            scope.spawn(move || {
+                while ends.len() == 0 {
+                    thread::yield_now();
+                }
+            });
+            drop(outbox);
+            assert!(!all_answer(&reactors, &clock, 60 * A_MINUTE));
+        });
+        assert!(clock.now() - asked < A_MINUTE);
+    }
+
     /// None is felt while one of them is stuck, whatever the others do.
     #[test]
     fn all_reactors_have_to_turn() {
         let (one, other) = (Arc::new(Outbox::new(|| {})), Arc::new(Outbox::new(|| {})));
-        let (both, clock) = ([one.clone(), other.clone()], Clock::system());
+        let both = [Arc::downgrade(&one), Arc::downgrade(&other)];
+        let clock = Clock::system();
         thread::scope(|scope| {
             scope.spawn(|| while !come_to_it(&one) {});
             assert!(!all_answer(&both, &clock, Duration::from_millis(20)));
