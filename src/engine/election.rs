@@ -182,17 +182,21 @@ impl Election {
 
     /// Runs one operation on this thread, or waits for the thread that runs it.
     fn act(&self, act: Act<'_>) -> Outcome {
-        self.act_with(act, Intent::default())
+        let act = self.check(act)?;
+        self.wait_for(&act, None)
     }
 
     /// As [`act`](Self::act), on a condition or with a reason.
     pub(super) fn act_with(&self, act: Act<'_>, intent: Intent<'_>) -> Outcome {
         let act = self.check(act)?;
-        let intent = intent.check()?.then_some(&intent);
+        self.wait_for(&act, intent.check()?.then_some(&intent))
+    }
+
+    fn wait_for(&self, act: &shard::OwnAct<'_>, intent: Option<&Intent<'_>>) -> Outcome {
         let (cell, shard) = (self.cell(), self.cell().shard());
         Caller::wait(&*self.engine.inner.rules.log, shard, |caller| {
             let answer = Answer::Caller(caller);
-            self.engine.inner.shards[shard].change(Own { cell, act: &act, intent, answer });
+            self.engine.inner.shards[shard].change(Own { cell, act, intent, answer });
         })
     }
 

@@ -147,6 +147,7 @@ struct Abandon<'a> {
 }
 
 impl Drop for Abandon<'_> {
+    #[inline]
     fn drop(&mut self) {
         if !self.is_done {
             self.state.abandon();

@@ -1,17 +1,20 @@
 //! The ordered list of candidates, packed: one string with a head of fixed size for each candidate, then
 //! all their names, and what those say of themselves who say anything, in their order.
 //!
-//! Heads are ASCII, seven bits of a number in each byte, so that heads and names share one allocation and a
-//! name is text without a second look. A roster never changes; every operation makes a new one out of runs
-//! of the old, copied whole. So a million elections of one candidate stay small, a reader shares a roster
-//! without counting references, and an empty one owns no memory.
+//! Heads are ASCII (see `head`), so that heads and names share one allocation and a name is text without a
+//! second look. A roster never changes; every operation makes a new one out of runs of the old, copied whole.
+//! So a million elections of one candidate stay small, a reader shares a roster without counting references,
+//! and an empty one owns no memory.
+
+mod head;
 
 use std::sync::Arc;
 
+use self::head::{HEAD, Head, Packed, are_same, counted, packed_session, put_count};
+
 use super::Metadata;
 use super::kept::Stands;
-use crate::id::{Holder, SessionId, SessionKind};
-use crate::limits::{NAME_BOUND, STANDING_BOUND};
+use crate::id::{Holder, SessionId};
 
 /// Candidates in order, the leader first.
 #[derive(Clone, Default)]
@@ -28,15 +31,12 @@ struct Said(Box<[Arc<Metadata>]>);
 
 const _: () = assert!(size_of::<Roster>() == 24);
 
-/// Bytes of the number of candidates, where there are any.
-const COUNT: usize = 4;
-
 impl Roster {
     /// Bytes that the names of one roster can have together, whatever the limits say.
     pub(super) const NAME_BYTES: usize = u32::MAX as usize;
 
     pub(super) fn len(&self) -> usize {
-        self.list.as_bytes().first_chunk::<COUNT>().map_or(0, |count| unpacked4(*count))
+        counted(self.list.as_bytes()).0
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -56,8 +56,8 @@ impl Roster {
 
     pub(super) fn iter(&self) -> Run<'_> {
         let said = self.said();
-        let rest = self.list.get(COUNT..).unwrap_or_default();
-        let (heads, names) = rest.split_at(self.len() * HEAD);
+        let (count, at) = counted(self.list.as_bytes());
+        let (heads, names) = self.list[at..].split_at(count * HEAD);
         Run { heads, names, said }
     }
 
@@ -68,11 +68,10 @@ impl Roster {
     }
 
     /// Heads, and names as bytes: for a look that takes no name out.
+    #[inline(always)]
     fn parts(&self) -> (&[[u8; HEAD]], &[u8]) {
-        let Some((count, rest)) = self.list.as_bytes().split_first_chunk() else {
-            return (&[], &[]);
-        };
-        let (heads, names) = rest.split_at(unpacked4(*count) * HEAD);
+        let (count, at) = counted(self.list.as_bytes());
+        let (heads, names) = self.list.as_bytes()[at..].split_at(count * HEAD);
         (heads.as_chunks().0, names)
     }
 
@@ -112,8 +111,7 @@ impl Roster {
         match (heads.first(), other_heads.first()) {
             (Some(head), Some(other)) => {
                 let name_bytes = Head(head).name_bytes();
-                head[..SESSION] == other[..SESSION]
-                    && name_bytes == Head(other).name_bytes()
+                Head(head).is_alike(Head(other))
                     && are_same(&names[..name_bytes], &other_names[..name_bytes])
             }
             (one, two) => one.is_none() && two.is_none(),
@@ -151,7 +149,7 @@ impl Roster {
 
     /// Whether any candidate is this session's.
     pub(super) fn holds(&self, session: SessionId) -> bool {
-        let packed = packed10(session.number());
+        let packed = packed_session(session);
         self.parts().0.iter().any(|head| Head(head).packed_session() == packed)
     }
 
@@ -162,10 +160,10 @@ impl Roster {
     /// Of candidates in their order.
     pub(super) fn listing(candidates: &[Stands]) -> Roster {
         let heads = candidates.iter().map(|one| Head::of(&one.name, one.holder, one.says.as_ref()));
-        let heads: Vec<[u8; HEAD]> = heads.collect();
+        let heads: String = heads.map(|head| String::from(head.text())).collect();
         let names: String = candidates.iter().map(|one| &*one.name).collect();
         let said: Vec<_> = candidates.iter().filter_map(|one| one.says.clone()).collect();
-        Run { heads: text(heads.as_flattened()), names: &names, said: &said }.to_roster()
+        Run { heads: &heads, names: &names, said: &said }.to_roster()
     }
 
     /// With `name` at the end. The names must fit [`Roster::NAME_BYTES`].
@@ -262,117 +260,6 @@ struct Stay {
     said: Vec<Arc<Metadata>>,
 }
 
-/// What is known of a candidate beside its name, as it is packed: the session, then the length of the name
-/// (rather than an offset: a length stays true wherever the head is copied to) with the kind of the session
-/// and whether the candidate says something.
-#[derive(Clone, Copy)]
-struct Head<'a>(&'a [u8; HEAD]);
-
-const SESSION: usize = 10;
-const HEAD: usize = SESSION + 4;
-const SAYS: usize = 1;
-const KIND: usize = 0b11;
-const KIND_BIT: u32 = 1;
-const LENGTH_BIT: u32 = 3;
-
-const _: () = assert!(
-    SessionKind::ALL.len() <= KIND + 1
-        && NAME_BOUND << LENGTH_BIT <= 1 << 28
-        && STANDING_BOUND <= 1 << 28
-);
-
-impl<'a> Head<'a> {
-    fn of(name: &str, holder: Holder, says: Option<&Arc<Metadata>>) -> [u8; HEAD] {
-        debug_assert!(name.len() < NAME_BOUND, "the rules bound names before they come here");
-        let kind = (holder.kind as usize) << KIND_BIT;
-        let rest = name.len() << LENGTH_BIT | kind | usize::from(says.is_some());
-        let (low, high) = packed10(holder.session.number());
-        let [a, b, c, d, e, f, g, h] = low.to_le_bytes();
-        let [i, j] = high.to_le_bytes();
-        let [k, l, m, n] = [0, 7, 14, 21].map(|bits| (rest >> bits & 0x7f) as u8);
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n]
-    }
-
-    fn rest(self) -> usize {
-        let [.., a, b, c, d] = *self.0;
-        unpacked4([a, b, c, d])
-    }
-
-    fn name_bytes(self) -> usize {
-        self.rest() >> LENGTH_BIT
-    }
-
-    fn says_something(self) -> bool {
-        self.rest() & SAYS != 0
-    }
-
-    fn session(self) -> SessionId {
-        let (low, high) = self.packed_session();
-        let [high, highest] = high.to_le_bytes();
-        let id = unpacked8(low) | u64::from(high) << 56 | u64::from(highest) << 63;
-        SessionId::new(id).expect("a session's id was packed")
-    }
-
-    /// As [`packed10`] has it.
-    fn packed_session(self) -> (u64, u16) {
-        let [a, b, c, d, e, f, g, h, i, j, ..] = *self.0;
-        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]))
-    }
-
-    fn holder(self) -> Holder {
-        let kind = SessionKind::ALL[self.rest() >> KIND_BIT & KIND];
-        Holder { session: self.session(), kind }
-    }
-
-    /// Whether this one, whose name has so many bytes and begins these, is called `name`. Lengths differ most
-    /// often, then the last bytes: names of one election tend to be one word and a number.
-    fn is_called(self, name: &str, name_bytes: usize, bytes: &[u8]) -> bool {
-        let name = name.as_bytes();
-        if name_bytes != name.len() {
-            return false;
-        }
-        let own = &bytes[..name.len()];
-        own.last() == name.last() && are_same(own, name)
-    }
-}
-
-/// As `==`, by words. The library's own compare loads wider than what has just been stored here, and a load that
-/// finds its bytes in several stores waits for all of them: 40 ns in a pair of changes.
-fn are_same(one: &[u8], two: &[u8]) -> bool {
-    let ((words, rest), (other_words, other_rest)) = (one.as_chunks(), two.as_chunks());
-    one.len() == two.len()
-        && words
-            .iter()
-            .zip(other_words)
-            .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
-        && rest.iter().zip(other_rest).all(|(a, b)| a == b)
-}
-
-/// A number with seven bits in each of ten bytes, the lowest first: eight of them, and two.
-fn packed10(number: u64) -> (u64, u16) {
-    let x = number & 0x0fff_ffff | (number >> 28 & 0x0fff_ffff) << 32;
-    let x = x & 0x0000_3fff_0000_3fff | (x & 0x0fff_c000_0fff_c000) << 2;
-    let x = x & 0x007f_007f_007f_007f | (x & 0x3f80_3f80_3f80_3f80) << 1;
-    (x, (number >> 56 & 0x7f | number >> 63 << 8) as u16)
-}
-
-/// The 56 bits in the lower eight: neighbours move together, two by two.
-fn unpacked8(x: u64) -> u64 {
-    let x = x & 0x007f_007f_007f_007f | (x & 0x7f00_7f00_7f00_7f00) >> 1;
-    let x = x & 0x0000_3fff_0000_3fff | (x & 0x3fff_0000_3fff_0000) >> 2;
-    x & 0x0fff_ffff | (x >> 32) << 28
-}
-
-fn unpacked4(bytes: [u8; 4]) -> usize {
-    let [a, b, c, d] = bytes.map(usize::from);
-    a | b << 7 | c << 14 | d << 21
-}
-
-/// A packed head.
-fn text(packed: &[u8]) -> &str {
-    std::str::from_utf8(packed).expect("what is packed is ASCII")
-}
-
 /// Neighbours in a roster, with exactly their names and what they say. Also the iterator over them.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
@@ -382,8 +269,8 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn one(name: &'a str, head: &'a [u8; HEAD], says: Option<&'a Arc<Metadata>>) -> Run<'a> {
-        Run { heads: text(head), names: name, said: says.map_or(&[], std::slice::from_ref) }
+    fn one(name: &'a str, head: &'a Packed, says: Option<&'a Arc<Metadata>>) -> Run<'a> {
+        Run { heads: head.text(), names: name, said: says.map_or(&[], std::slice::from_ref) }
     }
 
     /// The one place where a roster is put together: each part by one copy per run.
@@ -394,12 +281,7 @@ impl<'a> Run<'a> {
         if heads == 0 {
             return Roster::default();
         }
-        let mut list = String::with_capacity(COUNT + heads + names);
-        let mut count = heads / HEAD;
-        for _ in 0..COUNT {
-            list.push(char::from((count & 0x7f) as u8));
-            count >>= 7;
-        }
+        let mut list = put_count(heads / HEAD, heads + names);
         runs.iter().for_each(|run| list.push_str(run.heads));
         runs.iter().for_each(|run| list.push_str(run.names));
         let nobody_says = runs.iter().all(|run| run.said.is_empty());
@@ -483,6 +365,7 @@ impl ExactSizeIterator for Run<'_> {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::SessionKind;
 
     fn holder(number: u64) -> Holder {
         Holder { session: SessionId::new(number).unwrap(), kind: SessionKind::Owned }
@@ -499,24 +382,6 @@ mod tests {
     fn shown(roster: &Roster) -> String {
         let one = |(name, holder): (&str, Holder)| format!("{name}:{}", holder.session);
         roster.iter().map(one).collect::<Vec<_>>().join(" ")
-    }
-
-    /// Also those at the ends of what can be packed.
-    #[test]
-    fn a_head_gives_back_what_it_was_made_of() {
-        let says = Arc::new(Metadata::new("here", []).unwrap());
-        for (number, name) in [(1, ""), (u64::MAX, "x"), (1 << 63, &*"y".repeat(100_000))] {
-            for (kind, says) in
-                SessionKind::ALL.into_iter().zip([None, Some(&says)].into_iter().cycle())
-            {
-                let holder = Holder { session: SessionId::new(number).unwrap(), kind };
-                let packed = Head::of(name, holder, says);
-                let head = Head(&packed);
-                assert_eq!((head.holder(), head.name_bytes()), (holder, name.len()));
-                assert_eq!(head.says_something(), says.is_some());
-                assert!(packed.is_ascii());
-            }
-        }
     }
 
     #[test]
