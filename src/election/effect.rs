@@ -1,7 +1,5 @@
 //! What a change brings about, as data.
 
-use std::sync::Arc;
-
 use super::Term;
 use crate::id::SessionId;
 
@@ -9,7 +7,7 @@ use crate::id::SessionId;
 #[derive(Debug)]
 pub(crate) struct Effect {
     /// The next state.
-    pub(crate) term: Arc<Term>,
+    pub(crate) term: Term,
     /// Who may have lost their stand in this election.
     pub(crate) departed: Departed,
 }

@@ -85,7 +85,7 @@ impl Step<'_> {
         departed: Departed,
     ) -> Result<Option<Effect>, Error> {
         let term = self.now.followed_by(next, reason, self.origin, self.bounds.floor)?;
-        Ok(Some(Effect { term: Arc::new(term), departed }))
+        Ok(Some(Effect { term, departed }))
     }
 }
 

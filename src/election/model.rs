@@ -230,7 +230,7 @@ impl Pair {
         }
         self.told.change(reason, origin, (before.number(), head(&self.list)), head(&list));
         self.keep_index(command, &term, departed);
-        (self.term, self.list) = (term, list);
+        (self.term, self.list) = (Arc::new(term), list);
     }
 
     /// As a shard does it, from the effect alone.

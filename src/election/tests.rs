@@ -169,7 +169,7 @@ impl Stage {
                     self.bounds.floor = bounds.floor.max(now.number());
                 }
                 let answer = shown(&term, departed);
-                self.elections.insert(self.name.clone(), term);
+                self.elections.insert(self.name.clone(), Arc::new(term));
                 answer
             }
         }

@@ -11,7 +11,8 @@
 //!   find it; or it finds it said (`Acquire`), and its store into the swap comes after the first
 //!   reader's in the swap's modification order.
 //!
-//! So the swap never goes back, and holds the newest released value once it is read.
+//! So the swap never goes back, and holds the newest released value once it is read. Until then the writer may
+//! also change the value where it lies, under the lock: nobody sees it but who was given a copy.
 
 use std::mem;
 use std::sync::PoisonError;
@@ -58,6 +59,12 @@ impl<T: Clone, S: Swap<T>> Writing<'_, T, S> {
         if !self.published.is_read() && self.own.released.is_none() {
             self.own.released = Some(before);
         }
+    }
+
+    /// The newest value where it lies, if that is what a first reader would find.
+    pub(crate) fn unread(&mut self) -> Option<&mut T> {
+        let is_free = !self.published.is_read() && self.own.released.is_none();
+        is_free.then_some(&mut self.own.newest)
     }
 
     /// There is a newer value, and anybody may see it.

@@ -35,6 +35,17 @@ const _: () = assert!(size_of::<Cell>() <= 72);
 /// An election's newest state in the hands of its shard's writer.
 pub(crate) type WritingTerm<'a> = Writing<'a, Arc<Term>, ArcSwap<Term>>;
 
+impl WritingTerm<'_> {
+    /// Publishes the next term: in the memory of the one before, where nobody holds that any more.
+    pub(crate) fn publish_in_place(&mut self, next: Term) -> Arc<Term> {
+        match self.unread().and_then(Arc::get_mut) {
+            Some(place) => *place = next,
+            None => self.publish(Arc::new(next)),
+        }
+        self.newest().clone()
+    }
+}
+
 impl Swap<Arc<Term>> for ArcSwap<Term> {
     fn store(&self, term: Arc<Term>) {
         self.store(term);
@@ -179,3 +190,44 @@ impl PartialEq for Cell {
 }
 
 impl Eq for Cell {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::{self, Bounds, Command, Conflict, Effect, Origin};
+    use crate::id::{Holder, SessionId, SessionKind};
+
+    const BOUNDS: Bounds = Bounds { floor: 0, candidates: 9, candidate_bytes: 99, said_bytes: 0 };
+
+    fn enter(cell: &Cell, candidate: &str) -> Arc<Term> {
+        let holder = Holder { session: SessionId::new(1).unwrap(), kind: SessionKind::Owned };
+        let (conflict, says) = (Conflict::Refuse, None);
+        let command = Command::Enter { candidate, holder, conflict, says, only_if_leads: false };
+        let mut writing = cell.writing();
+        let effect = election::apply(writing.newest(), &command, &Origin::default(), &BOUNDS);
+        let Effect { term, .. } = effect.unwrap().expect("a change");
+        writing.publish_in_place(term)
+    }
+
+    /// Whoever holds one, and however: an answer, a look without reading, or a reader's.
+    #[test]
+    fn a_term_that_is_held_never_changes() {
+        let cell = Cell::new("e", 0, Arc::new(Term::unknown()));
+        let one = enter(&cell, "a");
+        let two = enter(&cell, "b");
+        assert_eq!((one.to_string(), two.to_string()), ("t1 a []".into(), "t1 a [b]".into()));
+        let place = Arc::as_ptr(&two);
+        drop(two);
+        let peeked = cell.peek();
+        assert!(ptr::eq(place, &*peeked), "the same one");
+        let three = enter(&cell, "c");
+        assert_eq!(peeked.to_string(), "t1 a [b]");
+        let place = Arc::as_ptr(&three);
+        drop(three);
+        assert!(ptr::eq(place, &*enter(&cell, "d")), "in the place of one that nobody holds");
+        let read = cell.term();
+        drop(enter(&cell, "e"));
+        assert_eq!((read.to_string(), one.to_string()), ("t1 a [b c d]".into(), "t1 a []".into()));
+        assert_eq!(cell.term().to_string(), "t1 a [b c d e]");
+    }
+}

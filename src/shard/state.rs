@@ -21,7 +21,7 @@ use super::reply::{Answer, Reply, Told};
 use super::snapshot::{ByPlace, Cell, WritingTerm};
 use super::turn::{self, Turn};
 use super::writer::Rules;
-use crate::election::{self, Command as Rule, Departed, Departure, Origin, Term};
+use crate::election::{self, Command as Rule, Departed, Departure, Effect, Origin, Term};
 use crate::error::Error;
 use crate::id::{SessionId, SessionKind};
 use crate::log::{Former, Log};
@@ -277,8 +277,7 @@ impl State {
         super::failpoint(rule);
         let now = writing.newest();
         let effect = election::apply(now, rule, origin, &rules.bounds())?;
-        let Some(effect) = effect else { return Ok(None) };
-        let next = effect.term;
+        let Some(Effect { term: next, departed }) = effect else { return Ok(None) };
         self.counts.changed(now, &next);
         if let Rule::Leave { session, why: Departure::Disconnected } = *rule {
             self.counts.disconnected(session, now, &next);
@@ -289,14 +288,13 @@ impl State {
         if is_forced(rule) || self.removed.is_some() {
             self.hand_over(cell, now, &next, rules);
         }
-        match effect.departed {
+        match departed {
             Departed::Nobody => {}
             Departed::One(session) if next.holds(session) => {}
             Departed::One(session) => self.left(session, cell),
             Departed::All => now.sessions().for_each(|session| self.left(session, cell)),
         }
-        self.publish(cell, writing, next.clone(), rules);
-        Ok(Some(next))
+        Ok(Some(self.publish(cell, writing, next, rules)))
     }
 
     /// One look at the clock for all changes of a turn.
@@ -355,9 +353,9 @@ impl State {
         &mut self,
         cell: &Arc<Cell>,
         writing: &mut WritingTerm<'_>,
-        term: Arc<Term>,
+        term: Term,
         rules: &Rules,
-    ) {
+    ) -> Arc<Term> {
         let followers = match self.followers.is_empty() {
             true => None,
             false => self.followers.get(&**cell),
@@ -365,20 +363,22 @@ impl State {
         if rules.log.is_immediate() && self.turn.is_free() {
             // Nothing has to happen before.
             self.turn.at_once += 1;
-            writing.publish(term);
+            let term = writing.publish_in_place(term);
             if let Some(followers) = followers {
                 self.turn.call(followers.told(When::Released));
                 self.turn.call(followers.told(When::Made));
             }
-            return;
+            return term;
         }
+        let term = Arc::new(term);
         writing.advance(term.clone());
         let formers = self.formers(cell, rules);
-        let to_be_told = self.turn.publish(cell, term, formers);
+        let to_be_told = self.turn.publish(cell, term.clone(), formers);
         if let Some(followers) = followers.filter(|_| to_be_told) {
             self.turn.wake(followers.told(When::Released));
             followers.told(When::Made).iter().for_each(|slot| self.ahead.add(slot));
         }
+        term
     }
 
     /// One change for each election; a long list is worked off in steps.

@@ -341,7 +341,7 @@ mod tests {
             let Some(effect) = apply(&term, &command, &origin, &bounds()).unwrap() else {
                 continue;
             };
-            term = effect.term;
+            term = Arc::new(effect.term);
             let raw = sealed_term("elections", "e", &term, &formers);
             let election: Election = opened("elections", b"e", &raw).unwrap();
             let (again, left) = election.restored().unwrap();
