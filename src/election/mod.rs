@@ -42,138 +42,131 @@ pub(crate) fn apply(
     origin: &Origin<'_>,
     bounds: &Bounds,
 ) -> Result<Option<Effect>, Error> {
-    let step = &Step { now, origin, bounds };
+    let Some(Next { mut list, reason, mut departed }) = next(now, command, bounds)? else {
+        return Ok(None);
+    };
+    let number = match now.number_with(&list, bounds.floor) {
+        Ok(number) => number,
+        // What is dead can't be refused its leaving. Where no term is left for the one who would lead
+        // next, everyone leaves: an election without a leader is safe, a repeated term is not.
+        Err(_) if matches!(command, Command::Leave { .. }) => {
+            (list, departed) = (Roster::default(), Departed::All);
+            now.number()
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Effect { term: now.followed_by(list, number, reason, origin), departed }))
+}
+
+/// What a command makes of a list.
+struct Next {
+    list: Roster,
+    reason: Reason,
+    departed: Departed,
+}
+
+fn next(now: &Term, command: &Command<'_>, bounds: &Bounds) -> Result<Option<Next>, Error> {
+    let list = now.roster();
     match *command {
         Command::Enter { candidate, holder, conflict, says, only_if_leads } => {
             if only_if_leads && !now.is_vacant() && !now.is_led_by(candidate) {
                 return Ok(None);
             }
-            enter(step, candidate, holder, conflict, says)
+            enter(list, candidate, holder, conflict, says, bounds)
         }
-        Command::Withdraw { candidate, session } => withdraw(step, candidate, session),
-        Command::Evict { candidate } => evict(step, candidate),
-        Command::Anoint { candidate } => {
-            rearrange(step, candidate, Reason::Anointed, |list, at| {
-                (at > 0).then(|| list.moved_to_front(at))
-            })
-        }
-        Command::Promote { candidate } => {
-            rearrange(step, candidate, Reason::Promoted, |list, at| {
-                (at > 0).then(|| list.swapped(at - 1))
-            })
-        }
-        Command::Demote { candidate } => rearrange(step, candidate, Reason::Demoted, |list, at| {
+        Command::Withdraw { candidate, session } => withdraw(list, candidate, session),
+        Command::Evict { candidate } => Ok(evict(list, candidate)),
+        Command::Anoint { candidate } => Ok(rearrange(list, candidate, Reason::Anointed, |at| {
+            (at > 0).then(|| list.moved_to_front(at))
+        })),
+        Command::Promote { candidate } => Ok(rearrange(list, candidate, Reason::Promoted, |at| {
+            (at > 0).then(|| list.swapped(at - 1))
+        })),
+        Command::Demote { candidate } => Ok(rearrange(list, candidate, Reason::Demoted, |at| {
             (at + 1 < list.len()).then(|| list.swapped(at))
-        }),
-        Command::Leave { session, why } => leave(step, session, why.into()),
-        Command::Delete => delete(step),
-    }
-}
-
-/// One command on its way.
-struct Step<'a> {
-    now: &'a Term,
-    origin: &'a Origin<'a>,
-    bounds: &'a Bounds,
-}
-
-impl Step<'_> {
-    fn to(
-        &self,
-        next: Roster,
-        reason: Reason,
-        departed: Departed,
-    ) -> Result<Option<Effect>, Error> {
-        let term = self.now.followed_by(next, reason, self.origin, self.bounds.floor)?;
-        Ok(Some(Effect { term, departed }))
+        })),
+        Command::Leave { session, why } => Ok(leave(list, session, why.into())),
+        Command::Delete => Ok(delete(now)),
     }
 }
 
 fn enter(
-    step: &Step<'_>,
+    list: &Roster,
     candidate: &str,
     holder: Holder,
     conflict: Conflict,
     says: Option<&Arc<Metadata>>,
-) -> Result<Option<Effect>, Error> {
-    let list = step.now.roster();
+    bounds: &Bounds,
+) -> Result<Option<Next>, Error> {
+    let (reason, departed) = (Reason::Entered, Departed::Nobody);
     let Some((place, former)) = list.find(candidate) else {
-        check_room(list, candidate, step.bounds)?;
-        check_said(list, None, says, step.bounds)?;
-        let next = list.pushed(candidate, holder, says);
-        return step.to(next, Reason::Entered, Departed::Nobody);
+        check_room(list, candidate, bounds)?;
+        check_said(list, None, says, bounds)?;
+        let list = list.pushed(candidate, holder, says);
+        return Ok(Some(Next { list, reason, departed }));
     };
     let said = list.said_at(place.at);
     if former.session == holder.session {
         if says.is_none() || says == said {
             return Ok(None);
         }
-        check_said(list, said, says, step.bounds)?;
-        return step.to(list.reassigned(place, former, says), Reason::Entered, Departed::Nobody);
+        check_said(list, said, says, bounds)?;
+        let list = list.reassigned(place, former, says);
+        return Ok(Some(Next { list, reason, departed }));
     }
     if !conflict.passes_from(former) {
         return Err(Error::CandidateTaken { candidate: candidate.into(), holder: former.session });
     }
-    check_said(list, said, says, step.bounds)?;
+    check_said(list, said, says, bounds)?;
     let reason = match conflict {
         Conflict::TakeOver => Reason::TakenOver,
         Conflict::Refuse | Conflict::PassFromConnection => Reason::Passed,
     };
-    step.to(list.reassigned(place, holder, says), reason, Departed::One(former.session))
+    let (list, departed) = (list.reassigned(place, holder, says), Departed::One(former.session));
+    Ok(Some(Next { list, reason, departed }))
 }
 
 fn withdraw(
-    step: &Step<'_>,
+    list: &Roster,
     candidate: &str,
     session: Option<SessionId>,
-) -> Result<Option<Effect>, Error> {
-    let list = step.now.roster();
+) -> Result<Option<Next>, Error> {
     let Some((place, holder)) = list.find(candidate) else { return Ok(None) };
     if session != Some(holder.session) {
         return Err(Error::NotYours { candidate: candidate.into(), holder: holder.session });
     }
-    step.to(list.without(place), Reason::Withdrawn, Departed::One(holder.session))
+    let (list, departed) = (list.without(place), Departed::One(holder.session));
+    Ok(Some(Next { list, reason: Reason::Withdrawn, departed }))
 }
 
-fn evict(step: &Step<'_>, candidate: &str) -> Result<Option<Effect>, Error> {
-    let list = step.now.roster();
-    let Some((place, holder)) = list.find(candidate) else { return Ok(None) };
-    step.to(list.without(place), Reason::Evicted, Departed::One(holder.session))
+fn evict(list: &Roster, candidate: &str) -> Option<Next> {
+    let (place, holder) = list.find(candidate)?;
+    let (list, departed) = (list.without(place), Departed::One(holder.session));
+    Some(Next { list, reason: Reason::Evicted, departed })
 }
 
 /// Nobody comes or goes. `order` gives the new order for a candidate at a place, or `None` where
 /// it stands right already.
 fn rearrange(
-    step: &Step<'_>,
+    list: &Roster,
     candidate: &str,
     reason: Reason,
-    order: impl FnOnce(&Roster, usize) -> Option<Roster>,
-) -> Result<Option<Effect>, Error> {
-    let list = step.now.roster();
-    let Some(next) = list.position(candidate).and_then(|at| order(list, at)) else {
-        return Ok(None);
-    };
-    step.to(next, reason, Departed::Nobody)
+    order: impl FnOnce(usize) -> Option<Roster>,
+) -> Option<Next> {
+    let list = list.position(candidate).and_then(order)?;
+    Some(Next { list, reason, departed: Departed::Nobody })
 }
 
-fn leave(step: &Step<'_>, session: SessionId, reason: Reason) -> Result<Option<Effect>, Error> {
-    if !step.now.holds(session) {
-        return Ok(None);
-    }
-    let next = step.now.roster().without_session(session);
-    // What is dead can't be refused its leaving. Where no term is left for the one who would lead
-    // next, everyone leaves: an election without a leader is safe, a repeated term is not.
-    step.to(next, reason, Departed::One(session))
-        .or_else(|_| step.to(Roster::default(), reason, Departed::All))
+fn leave(list: &Roster, session: SessionId, reason: Reason) -> Option<Next> {
+    let departed = Departed::One(session);
+    list.holds(session).then(|| Next { list: list.without_session(session), reason, departed })
 }
 
 /// An election that is empty but not forgotten is changed too, though its list is not: those who
 /// follow the name learn that it starts from the floor next time.
-fn delete(step: &Step<'_>) -> Result<Option<Effect>, Error> {
-    if step.now.is_forgotten() {
-        return Ok(None);
-    }
-    step.to(Roster::default(), Reason::Deleted, Departed::All)
+fn delete(now: &Term) -> Option<Next> {
+    let (list, reason, departed) = (Roster::default(), Reason::Deleted, Departed::All);
+    (!now.is_forgotten()).then_some(Next { list, reason, departed })
 }
 
 fn check_room(list: &Roster, candidate: &str, bounds: &Bounds) -> Result<(), Error> {

@@ -195,18 +195,22 @@ impl Term {
         &self.roster
     }
 
-    /// The state after this one. The rule of the term stands here and nowhere else: the number
+    /// The number after a change to this list. The rule of the term stands here and nowhere else: it
     /// rises where the new head is another candidate, or the same one of another session.
+    pub(super) fn number_with(&self, list: &Roster, floor: u64) -> Result<u64, Error> {
+        let rises = !list.is_empty() && !self.roster.is_headed_as(list);
+        if rises { self.next_number(floor) } else { Ok(self.number) }
+    }
+
+    /// The state after this one, of the number that [`number_with`](Self::number_with) has for its list.
     pub(super) fn followed_by(
         &self,
         roster: Roster,
+        number: u64,
         reason: Reason,
         origin: &Origin<'_>,
-        floor: u64,
-    ) -> Result<Term, Error> {
-        let goes_on = self.roster.is_headed_as(&roster);
-        let rises = !goes_on && !roster.is_empty();
-        let number = if rises { self.next_number(floor)? } else { self.number };
+    ) -> Term {
+        let goes_on = number == self.number && roster.is_empty() == self.is_vacant();
         let changed = Stamp::new(reason, origin);
         let more = match goes_on {
             true if self.tells_as_much(reason, origin.note) => self.more.clone(),
@@ -220,7 +224,7 @@ impl Term {
             }
         };
         let (revision, body) = (self.revision + 1, OnceBox::new());
-        Ok(Term { number, revision, roster, changed, more, body })
+        Term { number, revision, roster, changed, more, body }
     }
 
     /// Whether nothing of what not every election has is another after a change under the same leader.
@@ -251,7 +255,8 @@ impl Term {
     /// after the backup was made.
     pub(crate) fn raised(&self, by: u64, at: u64) -> Result<Term, Error> {
         let origin = Origin { at, ..Origin::default() };
-        let mut emptied = self.followed_by(Roster::default(), Reason::Restored, &origin, 0)?;
+        let mut emptied =
+            self.followed_by(Roster::default(), self.number, Reason::Restored, &origin);
         emptied.number = self.number.saturating_add(by);
         if emptied.number >= TERM_BOUND { Err(Error::TermExhausted) } else { Ok(emptied) }
     }
