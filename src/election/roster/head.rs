@@ -83,29 +83,6 @@ impl<'a> Head<'a> {
         let kind = SessionKind::ALL[usize::from(self.flags() >> KIND_BIT & KIND)];
         Holder { session: self.session(), kind }
     }
-
-    /// Whether this one, whose name has so many bytes and begins these, is called `name`. Lengths differ most
-    /// often, then the last bytes: names of one election tend to be one word and a number.
-    pub(super) fn is_called(self, name: &str, name_bytes: usize, bytes: &[u8]) -> bool {
-        let name = name.as_bytes();
-        if name_bytes != name.len() {
-            return false;
-        }
-        let own = &bytes[..name.len()];
-        own.last() == name.last() && are_same(own, name)
-    }
-}
-
-/// As `==`, by words. The library's own compare loads wider than what has just been stored here, and a load that
-/// finds its bytes in several stores waits for all of them: 40 ns in a pair of changes.
-pub(super) fn are_same(one: &[u8], two: &[u8]) -> bool {
-    let ((words, rest), (other_words, other_rest)) = (one.as_chunks(), two.as_chunks());
-    one.len() == two.len()
-        && words
-            .iter()
-            .zip(other_words)
-            .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
-        && rest.iter().zip(other_rest).all(|(a, b)| a == b)
 }
 
 /// A session as the heads have it, to be compared with.

@@ -10,7 +10,7 @@ mod head;
 
 use std::sync::Arc;
 
-use self::head::{HEAD, Head, Packed, are_same, counted, packed_session, put_count};
+use self::head::{HEAD, Head, Packed, counted, packed_session, put_count};
 
 use super::Metadata;
 use super::kept::Stands;
@@ -102,7 +102,9 @@ impl Roster {
 
     pub(super) fn is_headed_by(&self, name: &str) -> bool {
         let (heads, names) = self.parts();
-        heads.first().is_some_and(|head| Head(head).is_called(name, Head(head).name_bytes(), names))
+        heads
+            .first()
+            .is_some_and(|head| Head(head).name_bytes() == name.len() && is_at(name, 0, names))
     }
 
     /// Whether the same candidate of the same session heads both, or nobody does.
@@ -129,7 +131,8 @@ impl Roster {
         let mut name_at = 0;
         for (at, head) in heads.iter().map(Head).enumerate() {
             let name_bytes = head.name_bytes();
-            if head.is_called(name, name_bytes, &names[name_at..]) {
+            // Lengths differ most often: then nothing is looked at.
+            if name_bytes == name.len() && is_at(name, name_at, names) {
                 return Some((Place { at, name_at, name_bytes }, head.holder()));
             }
             name_at += name_bytes;
@@ -258,6 +261,25 @@ struct Stay {
     heads: String,
     names: String,
     said: Vec<Arc<Metadata>>,
+}
+
+/// Whether this name stands there among the names. Last bytes differ most often: names of one election tend to
+/// be one word and a number.
+fn is_at(name: &str, at: usize, names: &[u8]) -> bool {
+    let (name, own) = (name.as_bytes(), &names[at..at + name.len()]);
+    own.last() == name.last() && are_same(own, name)
+}
+
+/// As `==`, by words. The library's own compare loads wider than what has just been stored here, and a load that
+/// finds its bytes in several stores waits for all of them: 40 ns in a pair of changes.
+fn are_same(one: &[u8], two: &[u8]) -> bool {
+    let ((words, rest), (other_words, other_rest)) = (one.as_chunks(), two.as_chunks());
+    one.len() == two.len()
+        && words
+            .iter()
+            .zip(other_words)
+            .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && rest.iter().zip(other_rest).all(|(a, b)| a == b)
 }
 
 /// Neighbours in a roster, with exactly their names and what they say. Also the iterator over them.
