@@ -211,8 +211,10 @@ fn published_from_the_first_reader_on() {
                 value.writing().advance(1);
                 value.release(1);
                 known.store(1, Ordering::Release);
-                value.writing().publish(2);
-                known.store(2, Ordering::Release);
+                for newer in [2, 3] {
+                    publish_in_place(&mut value.writing(), newer);
+                    known.store(newer, Ordering::Release);
+                }
             })
         };
         let look = {
@@ -228,8 +230,19 @@ fn published_from_the_first_reader_on() {
         look();
         writer.join().unwrap();
         reader.join().unwrap();
-        assert_eq!((value.read().cached(), *value.writing().newest()), (2, 2));
+        assert_eq!((value.read().cached(), *value.writing().newest()), (3, 3));
     });
+}
+
+/// As a cell does it.
+fn publish_in_place<S: published::Swap<u64>>(
+    writing: &mut published::Writing<'_, u64, S>,
+    newer: u64,
+) {
+    match writing.unread() {
+        Some(place) => *place = newer,
+        None => writing.publish(newer),
+    }
 }
 
 /// While a log keeps a value back.

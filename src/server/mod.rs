@@ -114,6 +114,8 @@ enum Life {
 struct Handle {
     outbox: Arc<Outbox>,
     book: Arc<Book>,
+    /// It has ended, after its last connection.
+    has_drained: AtomicCell<bool>,
     /// Its connections.
     load: AtomicCell<usize>,
 }
@@ -138,6 +140,7 @@ impl Server {
         let handle = |part: &Parts| Handle {
             outbox: part.outbox.clone(),
             book: Arc::default(),
+            has_drained: AtomicCell::new(false),
             load: AtomicCell::new(0),
         };
         let (entrance, arrivals) = Entrance::open();

@@ -108,6 +108,19 @@ impl Reactor {
             self.peers.flush(now);
             self.hand_over(now);
         }
+        if self.life == Life::Draining {
+            self.has_drained();
+        }
+    }
+
+    /// Nobody is to take it for stuck.
+    fn has_drained(&self) {
+        self.shared.reactors[self.peers.reactor()].has_drained.store(true);
+        while let Some(item) = self.outbox.pop() {
+            if let Item::Beat(felt) = item {
+                let _nobody_waits_any_more = felt.try_send(());
+            }
+        }
     }
 
     /// A draining reactor ends with its last connection.

@@ -152,7 +152,7 @@ impl<T: Clone, S: Swap<T>> Published<T, S> {
     }
 
     fn own(&self) -> MutexGuard<'_, Own<T>> {
-        // Each change is one store, which no panic leaves half done.
+        // Each change is one assignment, which no panic leaves half done.
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

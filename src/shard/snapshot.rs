@@ -1,8 +1,8 @@
 //! One election as everybody sees it: its name, where it lives, and the published term.
 //!
-//! Publishing is a store of arc-swap, reading a load; this file adds no ordering of its own. Who has
-//! a reply reads that revision or a newer one: the store happens before the reply is handed over, and
-//! a later load can't go back behind a store that it is ordered after, not even the relaxed load of
+//! Where anybody reads it, publishing is a store of arc-swap and reading a load; before, both go through a
+//! lock (`published.rs`). This file adds no ordering of its own. Who has a reply reads that revision or a
+//! newer one: the store happens before the reply is handed over, and a later load can't go back behind a store that it is ordered after, not even the relaxed load of
 //! an `Observer`, by coherence of the one pointer.
 
 use std::borrow::Borrow;
@@ -220,6 +220,10 @@ mod tests {
         drop(two);
         let peeked = cell.peek();
         assert!(ptr::eq(place, &*peeked), "the same one");
+        // Also who keeps no more than its place.
+        let known = Arc::downgrade(&enter(&cell, "x"));
+        drop(enter(&cell, "y"));
+        assert!(known.upgrade().is_none());
         let three = enter(&cell, "c");
         assert_eq!(peeked.to_string(), "t1 a [b]");
         let place = Arc::as_ptr(&three);
@@ -227,7 +231,10 @@ mod tests {
         assert!(ptr::eq(place, &*enter(&cell, "d")), "in the place of one that nobody holds");
         let read = cell.term();
         drop(enter(&cell, "e"));
-        assert_eq!((read.to_string(), one.to_string()), ("t1 a [b c d]".into(), "t1 a []".into()));
-        assert_eq!(cell.term().to_string(), "t1 a [b c d e]");
+        assert_eq!(
+            (read.to_string(), one.to_string()),
+            ("t1 a [b x y c d]".into(), "t1 a []".into())
+        );
+        assert_eq!(cell.term().to_string(), "t1 a [b x y c d e]");
     }
 }

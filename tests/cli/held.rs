@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tenure::client::{EnterOptions, OnConflict, Options, Session};
 
 use crate::support::proxy::Proxy;
-use crate::support::{Running, Server, eventually, tenure, words, works};
+use crate::support::{Running, Server, eventually, tenure, unmoved, words, works};
 use crate::{assert_done, enters};
 
 #[test]
@@ -75,7 +75,7 @@ fn enter_is_interrupted_early() {
 /// The moment between a handler that is there and the table that the handler looks into, held open.
 #[test]
 fn no_interrupt_is_lost_while_handlers_are_registered() {
-    if !works("strace -e trace=none true") {
+    if !works("strace -D -e trace=none true") {
         return;
     }
     let server = Server::start("");
@@ -84,6 +84,7 @@ fn no_interrupt_is_lost_while_handlers_are_registered() {
     // The tracer is the grandchild, so that the child is who is signalled.
     let slow = "-D -f -e trace=rt_sigaction -e inject=rt_sigaction:delay_exit=200000 -o";
     let mut strace = Command::new("strace");
+    unmoved(&mut strace);
     strace.args(words(slow)).arg(&calls).arg(env!("CARGO_BIN_EXE_tenure"));
     let mut holder =
         Running::start(strace.args(words("enter jobs a --server")).arg(server.address()));

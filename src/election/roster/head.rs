@@ -23,7 +23,7 @@ pub(super) const HEAD: usize = SESSION + 4;
 const SAYS: u8 = 1 << 4;
 const KIND_BIT: u32 = 5;
 const KIND: u8 = 0b11;
-const FLAGS: u8 = 0x70;
+const FLAGS: u8 = KIND << KIND_BIT | SAYS;
 
 const _: () = assert!(
     SessionKind::ALL.len() <= KIND as usize + 1

@@ -163,7 +163,8 @@ impl Roster {
     /// Of candidates in their order.
     pub(super) fn listing(candidates: &[Stands]) -> Roster {
         let heads = candidates.iter().map(|one| Head::of(&one.name, one.holder, one.says.as_ref()));
-        let heads: String = heads.map(|head| String::from(head.text())).collect();
+        let heads: Vec<Packed> = heads.collect();
+        let heads: String = heads.iter().map(Packed::text).collect();
         let names: String = candidates.iter().map(|one| &*one.name).collect();
         let said: Vec<_> = candidates.iter().filter_map(|one| one.says.clone()).collect();
         Run { heads: &heads, names: &names, said: &said }.to_roster()
