@@ -34,8 +34,8 @@ use self::roster::Roster;
 use crate::error::Error;
 use crate::id::{Holder, SessionId};
 
-/// The state after `command`, which comes from `origin`. `Ok(None)` is nothing to do: no change, no event, and the present
-/// term is the answer. An error has changed nothing.
+/// The state after `command`, which comes from `origin`. `Ok(None)` is nothing to do: no change, no event,
+/// and the present term is the answer. An error has changed nothing.
 pub(crate) fn apply(
     now: &Term,
     command: &Command<'_>,
@@ -65,6 +65,7 @@ struct Next {
     departed: Departed,
 }
 
+/// What each command does, or `Ok(None)` where there is nothing to do.
 fn next(now: &Term, command: &Command<'_>, bounds: &Bounds) -> Result<Option<Next>, Error> {
     let list = now.roster();
     match *command {

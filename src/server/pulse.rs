@@ -27,8 +27,8 @@ impl Pulse {
     pub fn is_felt_within(&self, within: Duration) -> bool {
         let Some(shared) = self.0.upgrade() else { return false };
         let clock = shared.engine.clock().clone();
-        let turn = shared.reactors.iter().filter(|it| !it.has_drained.load());
-        let reactors: Vec<_> = turn.map(|it| Arc::downgrade(&it.outbox)).collect();
+        let asked = shared.reactors.iter().filter(|it| !it.has_drained.load());
+        let reactors: Vec<_> = asked.map(|it| Arc::downgrade(&it.outbox)).collect();
         // The server may end meanwhile, and its outboxes, with what nobody comes to any more.
         drop(shared);
         all_answer(&reactors, &clock, within)

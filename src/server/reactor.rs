@@ -109,12 +109,12 @@ impl Reactor {
             self.hand_over(now);
         }
         if self.life == Life::Draining {
-            self.has_drained();
+            self.end_drained();
         }
     }
 
     /// Nobody is to take it for stuck.
-    fn has_drained(&self) {
+    fn end_drained(&self) {
         self.shared.reactors[self.peers.reactor()].has_drained.store(true);
         while let Some(item) = self.outbox.pop() {
             if let Item::Beat(felt) = item {

@@ -2,8 +2,9 @@
 //!
 //! Where anybody reads it, publishing is a store of arc-swap and reading a load; before, both go through a
 //! lock (`published.rs`). This file adds no ordering of its own. Who has a reply reads that revision or a
-//! newer one: the store happens before the reply is handed over, and a later load can't go back behind a store that it is ordered after, not even the relaxed load of
-//! an `Observer`, by coherence of the one pointer.
+//! newer one: the store happens before the reply is handed over, and a later load can't go back behind a
+//! store that it is ordered after, not even the relaxed load of an `Observer`, by coherence of the one
+//! pointer.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};

@@ -63,8 +63,8 @@ impl Roster {
 
     /// The names alone, in order.
     pub(super) fn names(&self) -> Names<'_> {
-        let names = self.iter().names;
-        Names { heads: self.parts().0.iter(), names }
+        let Run { heads, names, .. } = self.iter();
+        Names { heads: heads.as_bytes().as_chunks().0.iter(), names }
     }
 
     /// Heads, and names as bytes: for a look that takes no name out.
