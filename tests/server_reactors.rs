@@ -7,12 +7,14 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use raw::{Raw, enter, until, watch, withdraw};
-use tenure::{Engine, Server};
+use tenure::{Engine, Server, ServerBuilder};
 
-fn serve(busy_poll: Duration) -> Server {
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn serve(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Server {
     let engine = Engine::builder().open().unwrap();
-    let builder = Server::builder(engine).listen("127.0.0.1:0").busy_poll(busy_poll);
-    builder.reactors(NonZeroUsize::new(2).unwrap()).spawn().unwrap()
+    let builder = Server::builder(engine).listen("127.0.0.1:0");
+    set(builder.reactors(NonZeroUsize::new(2).unwrap())).spawn().unwrap()
 }
 
 /// Waits until a watch shows this list. It may skip what was before.
@@ -52,17 +54,37 @@ fn ping_pong(server: &Server, rounds: usize) {
 
 #[test]
 fn sleepers_are_woken() {
-    ping_pong(&serve(Duration::ZERO), 2_000);
+    ping_pong(&serve(|it| it.adaptive_poll(Duration::ZERO)), 2_000);
 }
 
 #[test]
 fn those_who_poll_without_sleeping_hear_too() {
-    ping_pong(&serve(Duration::from_micros(50)), 2_000);
+    ping_pong(&serve(|it| it.busy_poll(Duration::from_micros(50))), 2_000);
+}
+
+/// With the default, and with a limit that is never reached.
+#[test]
+fn those_who_look_for_what_follows_a_change_hear_too() {
+    ping_pong(&serve(|it| it), 2_000);
+    ping_pong(&serve(|it| it.adaptive_poll(HOUR)), 2_000);
+}
+
+/// Whoever looks without sleeping still minds what is due, and the server's end.
+#[test]
+fn who_looks_for_long_minds_the_time() {
+    let second = Duration::from_secs(1);
+    let server = serve(|it| it.adaptive_poll(HOUR).frame_time(second));
+    ping_pong(&server, 100);
+    let mut slow = Raw::connect(&server);
+    let frame = enter(1, "table", "slow");
+    slow.send(&frame[..frame.len() - 1]);
+    until("the slow frame is given up", || server.counters().slow_frames == 1);
+    assert!(server.drain(raw::PATIENCE));
 }
 
 #[test]
 fn connections_go_to_the_reactor_with_the_fewest() {
-    let server = serve(Duration::ZERO);
+    let server = serve(|it| it);
     let mut peers: Vec<Raw> = (0..20).map(|_| Raw::connect(&server)).collect();
     for peer in &mut peers {
         assert_eq!(peer.ask(&enter(1, "e", "c")).term().leader, "c");

@@ -39,6 +39,8 @@ pub(crate) struct Tally {
     pub(crate) reads: u64,
     /// Other requests that were read.
     pub(crate) others: u64,
+    /// Outcomes of changes, or of what waited for one.
+    pub(crate) outcomes: u64,
     pub(crate) events: u64,
     pub(crate) merged: u64,
 }
@@ -48,9 +50,15 @@ impl Tally {
         self.reads + self.others
     }
 
+    /// Whether somebody was told of a change.
+    pub(super) fn tells(&self) -> bool {
+        self.outcomes > 0 || self.events > 0
+    }
+
     pub(super) fn add(&mut self, other: Tally) {
         self.reads += other.reads;
         self.others += other.others;
+        self.outcomes += other.outcomes;
         self.events += other.events;
         self.merged += other.merged;
     }

@@ -4,6 +4,7 @@
 //! `reactor` (the loop), `peers` and `peer` (the loop's connections), `door`, `listener` and `socket`
 //! (how they come in). No file but `reactor` names mio.
 
+mod adaptive_poll;
 mod book;
 mod conn;
 mod counters;

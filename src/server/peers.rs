@@ -54,6 +54,8 @@ pub(super) struct Peers {
     draining: bool,
     /// Of the touched, those that have no more to say in this pass.
     alone: usize,
+    /// Somebody was told of a change in this pass.
+    has_told: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -92,6 +94,7 @@ impl Peers {
             leaving: Vec::new(),
             draining: false,
             alone: 0,
+            has_told: false,
         }
     }
 
@@ -258,8 +261,14 @@ impl Peers {
         }
         self.writing = writing;
         self.alone = 0;
+        self.has_told |= tally.tells();
         self.book.bytes_written.add(bytes as u64);
         self.book.add(tally);
+    }
+
+    /// Whether anybody was told of a change since this was asked last.
+    pub(super) fn has_told(&mut self) -> bool {
+        mem::take(&mut self.has_told)
     }
 
     fn settle(&mut self, slot: usize, now: Moment) {

@@ -7,12 +7,14 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use super::adaptive_poll::AdaptivePoll;
 use super::book::Book;
 use super::door::Door;
 use super::listener::Listener;
@@ -40,6 +42,7 @@ pub(super) struct Reactor {
     book: Arc<Book>,
     /// Until then it polls without sleeping.
     awake_until: Moment,
+    adaptive_poll: AdaptivePoll,
     life: Life,
 }
 
@@ -83,8 +86,9 @@ impl Reactor {
             door: Door::new(listeners, shared.clone()),
             outbox,
             book: shared.reactors[index].book.clone(),
-            shared,
             awake_until: now,
+            adaptive_poll: AdaptivePoll::new(shared.settings.adaptive_poll),
+            shared,
             life: Life::Serving,
         })
     }
@@ -132,11 +136,35 @@ impl Reactor {
         }
     }
 
-    /// Waits until something happens, and says when that was.
+    /// Waits until something happens, or looks whether it has, and says when that was.
     fn sleep(&mut self) -> Moment {
         let before = self.shared.engine.clock().now();
         self.book.end_pass(before);
-        let patience = self.patience(before);
+        if self.peers.has_told() {
+            self.adaptive_poll.begin(before);
+        }
+        let only_looks = !self.has_work(before) && self.adaptive_poll.goes_on(before);
+        if only_looks {
+            thread::yield_now();
+            self.poll(Some(Duration::ZERO));
+        } else {
+            self.poll(self.patience(before));
+        }
+        self.outbox.is_awake();
+        let now = self.shared.engine.clock().now();
+        self.book.begin_pass(now);
+        let has_found = !self.events.is_empty() || self.outbox.len() > 0;
+        if only_looks {
+            self.adaptive_poll.looked(before, now, has_found);
+        }
+        if has_found {
+            self.awake_until = now + self.shared.settings.busy_poll;
+            self.adaptive_poll.heard(now);
+        }
+        now
+    }
+
+    fn poll(&mut self, patience: Option<Duration>) {
         match self.poll.poll(&mut self.events, patience) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 // Nothing that a server does makes this fail.
@@ -145,19 +173,16 @@ impl Reactor {
             }
             _ => {}
         }
-        self.outbox.is_awake();
-        let now = self.shared.engine.clock().now();
-        self.book.begin_pass(now);
-        if !self.events.is_empty() || self.outbox.len() > 0 {
-            self.awake_until = now + self.shared.settings.busy_poll;
-        }
-        now
+    }
+
+    /// Whether it has something to do, or is to poll, without anything new.
+    fn has_work(&self, now: Moment) -> bool {
+        now < self.awake_until || self.peers.have_work() || self.door.has_work(now)
     }
 
     /// How long it may sleep; `None` until something happens. It sleeps only with the bell down.
     fn patience(&self, now: Moment) -> Option<Duration> {
-        let must_not = now < self.awake_until || self.peers.have_work() || self.door.has_work(now);
-        if must_not || !self.outbox.may_sleep() {
+        if self.has_work(now) || !self.outbox.may_sleep() {
             return Some(Duration::ZERO);
         }
         let next = self.peers.next_deadline().into_iter().chain(self.door.next_try()).min()?;

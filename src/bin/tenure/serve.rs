@@ -185,6 +185,7 @@ fn builder(config: &Config, engine: Engine) -> ServerBuilder {
     let serve = &config.serve;
     let mut server = Server::builder(engine)
         .busy_poll(serve.busy_poll)
+        .adaptive_poll(serve.adaptive_poll)
         .disconnect_grace(serve.disconnect_grace)
         .silence(serve.silence)
         .frame_time(serve.frame_time)

@@ -69,6 +69,7 @@ impl Conn {
         }
         if let Answer::Term(term) = answer {
             self.stirred |= self.streams.len() > 0;
+            self.tally.outcomes += 1;
             self.book.answered(asked, OK);
             return put_reply(&mut self.output, stream, Body::of_own(&term));
         }
@@ -101,6 +102,7 @@ impl Conn {
 
     /// An outcome that the engine owed. A watch has one only if it could not begin.
     pub(crate) fn deliver(&mut self, now: Moment, about: u64, outcome: Outcome) {
+        self.tally.outcomes += 1;
         let about = About(about);
         let paused = self.is_speech_paused();
         match self.streams.find(about) {
