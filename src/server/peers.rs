@@ -243,12 +243,13 @@ impl Peers {
         }
     }
 
-    /// Writes once to each connection that something happened to, and sees what it needs next. Who could
-    /// take more waits for the next pass, behind the others.
+    /// Writes once to each connection that something happened to, and sees what it needs next. Who was touched
+    /// last comes first: a hand-over's new leader before the old one. Who could take more waits for the next
+    /// pass, behind the others.
     pub(super) fn flush(&mut self, now: Moment) {
         let (mut tally, mut bytes) = (Tally::default(), 0);
         let mut writing = mem::replace(&mut self.touched, mem::take(&mut self.writing));
-        for slot in writing.drain(..) {
+        while let Some(slot) = writing.pop() {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             peer.is_touched = false;
             bytes += peer.write(now);
