@@ -56,6 +56,12 @@ pub enum Part {
     #[command(hide = true)]
     Fan,
     #[command(hide = true)]
+    Relay {
+        #[arg(long)]
+        awake: bool,
+        path: Option<PathBuf>,
+    },
+    #[command(hide = true)]
     Lead { system: String, address: SocketAddr, name: String },
 }
 

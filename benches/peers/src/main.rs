@@ -29,6 +29,7 @@ fn main() -> Result<()> {
         Some(Part::Echo) => bare::echo(),
         Some(Part::Keep { path }) => bare::keep(path),
         Some(Part::Fan) => bare::fan(),
+        Some(Part::Relay { awake, path }) => bare::relay(path.as_deref(), *awake),
         Some(Part::Lead { system, address, name }) => ask::lead(system, *address, name),
         None => compare(&args),
     }

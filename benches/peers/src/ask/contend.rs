@@ -73,6 +73,8 @@ fn is_asked(instance: &Instance, field: Field, placement: Placement) -> bool {
         (_, Setup::Etcd) => field == ONE && placement == TwoCores,
         // Who polls has to have its core for itself.
         (_, Setup::TenureBusy) => field == ONE && placement == TwoCores,
+        (_, Setup::Relay) => field == ONE && placement == OneCore,
+        (Mode::Memory, Setup::RelayAwake) => field == ONE && placement == TwoCores,
         (Mode::Disk, _) => placement == TwoCores,
         _ => field == ONE,
     }
@@ -82,6 +84,7 @@ fn is_asked(instance: &Instance, field: Field, placement: Placement) -> bool {
 fn ways(setup: Setup) -> &'static [(&'static str, Way)] {
     match setup {
         Setup::Tenure => &[("Tenure", Way::Observe), ("Tenure, waiting", Way::Wait)],
+        Setup::Relay | Setup::RelayAwake => &[("bare server", Way::Wait)],
         Setup::TenureBusy => &[("Tenure, waiting, busy polling", Way::Wait)],
         Setup::Redis => &[("Redis", Way::Pop), ("Redis, pub/sub", Way::Listen)],
         Setup::RedisAof => &[("Redis, AOF always", Way::Pop), ("Redis, AOF, pub/sub", Way::Listen)],

@@ -45,8 +45,11 @@ pub(super) fn tasks<'a>(
 
 fn is_asked(instance: &Instance, placement: Placement) -> bool {
     let is_shown = placement == Placement::TwoCores || instance.mode != Mode::Disk;
-    is_shown
-        && !matches!(instance.setup, Setup::Echo | Setup::Fan | Setup::TenureBusy | Setup::Nats)
+    let is_other = match instance.setup {
+        Setup::Echo | Setup::Fan | Setup::Relay | Setup::RelayAwake => true,
+        setup => matches!(setup, Setup::TenureBusy | Setup::Nats),
+    };
+    is_shown && !is_other
 }
 
 fn take(instance: &Instance, time: Duration) -> Result<Vec<(String, Unit, f64)>> {

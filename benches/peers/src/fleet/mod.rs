@@ -35,6 +35,10 @@ pub enum Setup {
     /// The same, and a write that is safe before each answer.
     Keep,
     Fan,
+    /// Hands the lead on.
+    Relay,
+    /// The same, without sleeping in between.
+    RelayAwake,
     Tenure,
     TenureBusy,
     /// Its own defaults: snapshots now and then, no log.
@@ -51,7 +55,9 @@ pub enum Setup {
 impl Setup {
     pub fn system(self) -> System {
         match self {
-            Setup::Echo | Setup::Keep | Setup::Fan => System::Bare,
+            Setup::Echo | Setup::Keep | Setup::Fan | Setup::Relay | Setup::RelayAwake => {
+                System::Bare
+            }
             Setup::Tenure | Setup::TenureBusy => System::Tenure,
             Setup::Redis | Setup::RedisAof => System::Redis,
             Setup::Zookeeper | Setup::ZookeeperTuned => System::Zookeeper,
@@ -63,7 +69,9 @@ impl Setup {
     /// Its column in the tables.
     pub fn name(self) -> &'static str {
         match self {
-            Setup::Echo | Setup::Keep | Setup::Fan => "bare server",
+            Setup::Echo | Setup::Keep | Setup::Fan | Setup::Relay | Setup::RelayAwake => {
+                "bare server"
+            }
             Setup::Tenure => "Tenure",
             Setup::TenureBusy => "Tenure, busy polling",
             Setup::Redis => "Redis",
@@ -108,6 +116,7 @@ impl Instance {
     /// The rows that it stands in: those that can't do without a log stand on tmpfs for memory, too.
     pub fn modes(&self) -> &'static [Mode] {
         match (self.setup, self.mode) {
+            (Setup::Relay | Setup::RelayAwake, Mode::Memory) => &[Mode::Memory],
             (Setup::Tenure | Setup::TenureBusy | Setup::Redis, Mode::Memory) => &[Mode::Memory],
             (Setup::Tenure | Setup::RedisAof, Mode::Tmpfs) => &[Mode::Tmpfs],
             (_, Mode::Disk) => &[Mode::Disk],
@@ -133,9 +142,11 @@ pub struct Fleet {
     pub instances: Vec<Instance>,
 }
 
-const IN_MEMORY: [(Setup, Mode); 10] = [
+const IN_MEMORY: [(Setup, Mode); 12] = [
     (Setup::Echo, Mode::Memory),
     (Setup::Fan, Mode::Memory),
+    (Setup::Relay, Mode::Memory),
+    (Setup::RelayAwake, Mode::Memory),
     (Setup::Tenure, Mode::Memory),
     (Setup::TenureBusy, Mode::Memory),
     (Setup::Tenure, Mode::Tmpfs),
@@ -146,9 +157,10 @@ const IN_MEMORY: [(Setup, Mode); 10] = [
     (Setup::Nats, Mode::Tmpfs),
 ];
 
-const ON_DISK: [(Setup, Mode); 8] = [
+const ON_DISK: [(Setup, Mode); 9] = [
     (Setup::Echo, Mode::Disk),
     (Setup::Keep, Mode::Disk),
+    (Setup::RelayAwake, Mode::Disk),
     (Setup::Tenure, Mode::Disk),
     (Setup::Redis, Mode::Disk),
     (Setup::RedisAof, Mode::Disk),

@@ -70,11 +70,14 @@ fn program(setup: Setup, mode: Mode, folder: &Path, port: u16, places: &Places) 
     let core = places.cores.server;
     let held = |program: &str| held(core, Path::new(program));
     Ok(match setup {
-        Setup::Echo | Setup::Keep | Setup::Fan => {
+        Setup::Echo | Setup::Keep | Setup::Fan | Setup::Relay | Setup::RelayAwake => {
             let mut command = crate::hold::held(core, &std::env::current_exe()?)?;
             match setup {
                 Setup::Keep => command.arg("keep").arg(folder.join("kept")),
                 Setup::Fan => command.arg("fan"),
+                Setup::Relay => command.arg("relay"),
+                Setup::RelayAwake if mode == Mode::Memory => command.args(["relay", "--awake"]),
+                Setup::RelayAwake => command.args(["relay", "--awake"]).arg(folder.join("kept")),
                 _ => command.arg("echo"),
             };
             command

@@ -18,7 +18,7 @@ const TITLES: [(Question, &str, &str); 6] = [
         "Taking the lead and releasing it, one client",
         "Pairs a second. Tenure: Enter and Withdraw. Redis: SET NX PX and DEL. ZooKeeper: an ephemeral \
          node, created and deleted. etcd: Campaign and Resign, on a lease that stays. The bare server writes a block that \
-         its file has already past the cache, safe before it answers, twice for a pair.",
+         its file has already past the cache, safe before it answers, twice for a pair; it sleeps in between.",
     ),
     (
         Question::Contend,
@@ -29,7 +29,9 @@ const TITLES: [(Question, &str, &str); 6] = [
          checked release, which wakes one by a list (BLPOP, as python-redis-lock does it), or all by \
          *pub/sub* (as Redisson does it). etcd: its election service; its handovers go by a timer, so \
          they are shown and not counted, and in one election only: in many at once it stalls. *Busy \
-         polling*: a server with `--busy-poll 1ms`, and a client that sleeps; shown, and judged by itself.",
+         polling*: a server with `--busy-poll 1ms`, and a client that sleeps; shown, and judged by itself. The bare server \
+         hands the lead on to the next of a line, as *waiting* asks it to, and does nothing else; on two cores it \
+         does not sleep in between, and where it keeps, one block keeps all that it has read.",
     ),
     (
         Question::Watch,
@@ -65,7 +67,7 @@ const NOTE: &str = "Each figure is the median of the rounds. *One core*: client 
 
 const BOUNDS: &str = "Each ratio is the median of the rounds' own ratios, Tenure's figure over the other's. Where \
     a side has several ways, its best one stands for it, unless the row names one. Beside a bound that is out of \
-    reach stands what the bare server makes of as many round trips, and writes: a handover takes one at least.";
+    reach stands what the bare server makes of it.";
 
 pub fn table(figures: &Figures, told: &Told) -> String {
     let mut out = String::from("| | |\n|---|---|\n");

@@ -113,6 +113,12 @@ pub fn withdraw(election: &str, candidate: &str) -> Request {
     frame(ELECTIONS, "Withdraw", &Message::new().text(2, election).text(3, candidate), 0)
 }
 
+/// Whether the envelope of a frame asks to withdraw.
+pub fn is_withdraw(envelope: &[u8]) -> bool {
+    const METHOD: usize = 2 + ELECTIONS.len() + 2;
+    envelope.get(METHOD..).is_some_and(|method| method.starts_with(b"Withdraw"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +136,13 @@ mod tests {
         let raw = framed(RESPONSE, 0, &Message::new().message(1, status));
         let heard = wire.next(&raw, &mut Vec::new()).unwrap().unwrap();
         assert_eq!(heard.kind, Kind::Refused(8));
+    }
+
+    #[test]
+    fn who_withdraws_is_known_by_the_method() {
+        const HEADER: usize = 10;
+        assert!(is_withdraw(&withdraw("e", "c").bytes[HEADER..]));
+        assert!(!is_withdraw(&enter_and_wait("Withdraw", "c").bytes[HEADER..]));
     }
 
     #[test]
