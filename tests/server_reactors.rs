@@ -74,10 +74,14 @@ fn those_who_look_for_what_follows_a_change_hear_too() {
 fn who_looks_for_long_minds_the_time() {
     let second = Duration::from_secs(1);
     let server = serve(|it| it.adaptive_poll(HOUR).frame_time(second));
-    ping_pong(&server, 100);
     let mut slow = Raw::connect(&server);
-    let frame = enter(1, "table", "slow");
-    slow.send(&frame[..frame.len() - 1]);
+    for round in 0..20 {
+        slow.ask(&enter(4 * round + 1, "table", "slow"));
+        slow.ask(&withdraw(4 * round + 3, "table", "slow"));
+    }
+    // The last that happens is a change, and behind it half a frame.
+    let (whole, half) = (enter(101, "table", "slow"), enter(103, "table", "slow"));
+    slow.send(&[&whole[..], &half[..half.len() / 2]].concat());
     until("the slow frame is given up", || server.counters().slow_frames == 1);
     assert!(server.drain(raw::PATIENCE));
 }

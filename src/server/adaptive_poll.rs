@@ -2,17 +2,20 @@
 //!
 //! Waking a sleeping thread takes tens of microseconds: more than all else that a hand-over takes. Where one change
 //! follows the other, the next request comes sooner than a sleep would pay. So a reactor that has told somebody
-//! of a change looks for what comes next without sleeping, up to a limit, as long as it most often came
-//! within the limit. It yields before each look, so that others get its core first; where others keep
-//! it, or the peers themselves run there, it sleeps again. What is only read, and a session's signs of life,
-//! keep no reactor awake.
+//! of a change looks for what comes next without sleeping, up to a limit, once it came within the limit a few
+//! times in a row. It yields before each look, so that others get its core first. What goes wrong, a look in
+//! vain or on a core that others need, is paid for by sleeping, twice as long each time it goes wrong again. What
+//! is only read, and a session's signs of life, keep no reactor awake.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::clock::Moment;
 
 /// A look takes longer only if another thread had the core.
 const GLANCE: Duration = Duration::from_micros(5);
+/// It takes longer only if others keep the core, or it is out of the time that it was given there.
+const STALL: Duration = Duration::from_micros(200);
 
 pub(super) struct AdaptivePoll {
     limit: Duration,
@@ -24,7 +27,7 @@ pub(super) struct AdaptivePoll {
 impl AdaptivePoll {
     /// `limit`: how long it looks at most; zero: it never does.
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, trust: Trust(0), since: None }
+        Self { limit, trust: Trust::default(), since: None }
     }
 
     /// A pass is over that told of a change.
@@ -41,10 +44,10 @@ impl AdaptivePoll {
     pub(super) fn looked(&mut self, before: Moment, now: Moment, has_found: bool) {
         let took = now - before;
         let is_first = self.since == Some(before);
-        if took > self.limit {
-            // Somebody keeps the core busy: who yields comes last there, and who sleeps is let in.
+        if took > STALL {
+            // Who yields comes last there, and who sleeps is let in.
             self.since = None;
-            self.trust.lose();
+            self.trust.fail(Trust::STALLED);
         } else if is_first && has_found && took > GLANCE {
             // The peer ran on this core, it seems. It gets that as soon from a sleeper, and for less.
             self.since = None;
@@ -56,47 +59,65 @@ impl AdaptivePoll {
     pub(super) fn heard(&mut self, now: Moment) {
         let Some(since) = self.since.take() else { return };
         let after = now - since;
-        // What was there already would have kept nobody asleep.
-        if after > GLANCE {
-            self.trust.learn(after < self.limit);
+        if after >= self.limit {
+            self.trust.was_late();
+        } else if after > GLANCE {
+            self.trust.was_soon();
         }
+        // What was there already would have kept nobody asleep.
     }
 }
 
-/// That what comes next comes soon: it is, where four of five times it did.
-struct Trust(i32);
+type Price = RangeInclusive<i64>;
+
+/// That what comes next comes soon.
+#[derive(Default)]
+struct Trust {
+    level: i64,
+    /// What the last failure cost, in times that something came soon; and how often a look has paid since.
+    price: i64,
+    paid: i64,
+}
 
 impl Trust {
-    const MOST: i32 = 8;
-    const ENOUGH: i32 = 4;
-    /// What a time that was not soon costs, in times that were.
-    const PRICE: i32 = 4;
-    /// Where it begins again after somebody was busy on the core, and after the peers themselves were there.
-    const LOST: i32 = -1_000;
-    const DOUBTED: i32 = -100;
+    const MOST: i64 = 8;
+    const ENOUGH: i64 = 4;
+    /// What failures cost, at least and at most: looks in vain, on the peers' own core, and on one that others
+    /// keep.
+    const IN_VAIN: Price = 16..=1_024;
+    const SHARED: Price = 128..=128;
+    const STALLED: Price = 1_024..=65_536;
 
     fn is_enough(&self) -> bool {
-        self.0 >= Self::ENOUGH
+        self.level >= Self::ENOUGH
     }
 
-    fn learn(&mut self, soon: bool) {
-        self.0 = match soon {
-            true => (self.0 + 1).min(Self::MOST),
-            false if self.0 > 0 => (self.0 - Self::PRICE).max(0),
-            false => self.0,
-        };
+    fn was_soon(&mut self) {
+        self.paid += i64::from(self.is_enough());
+        self.level = (self.level + 1).min(Self::MOST);
     }
 
-    fn lose(&mut self) {
-        self.0 = Self::LOST;
+    fn was_late(&mut self) {
+        if self.is_enough() {
+            self.fail(Self::IN_VAIN);
+        } else {
+            self.level = self.level.min(0);
+        }
     }
 
     /// Now and then means nothing.
     fn doubt(&mut self) {
-        self.0 -= 1;
+        self.level -= 1;
         if !self.is_enough() {
-            self.0 = Self::DOUBTED;
+            self.fail(Self::SHARED);
         }
+    }
+
+    fn fail(&mut self, price: Price) {
+        let has_paid = self.paid >= self.price;
+        let next = if has_paid { 0 } else { 2 * self.price };
+        self.price = next.clamp(*price.start(), *price.end());
+        (self.level, self.paid) = (-self.price, 0);
     }
 }
 
@@ -145,8 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_once_what_comes_next_has_come_soon_a_few_times() {
+    fn it_looks_once_what_comes_next_has_come_soon_four_times() {
         let mut reactor = Reactor::new();
+        assert_eq!(reactor.times_awake(SOON, 3), 0);
+        assert_eq!(reactor.times_awake(LATE, 1), 0);
         assert_eq!(reactor.times_awake(SOON, 4), 0);
         assert_eq!(reactor.times_awake(SOON, 100), 100);
     }
@@ -156,14 +179,24 @@ mod tests {
         let mut reactor = Reactor::new();
         assert_eq!(reactor.times_awake(LATE, 100), 0);
         reactor.times_awake(SOON, 100);
-        assert_eq!(reactor.times_awake(LATE, 100), 2, "it takes two to forget");
+        assert_eq!(reactor.times_awake(LATE, 100), 1, "a single one in vain");
+        assert_eq!(reactor.times_awake(SOON, 20), 0);
+        assert_eq!(reactor.times_awake(SOON, 1), 1);
     }
 
+    /// Each burst pays for the look at its end; a rhythm where only the last one is looked for does not.
     #[test]
-    fn every_other_time_is_not_enough() {
+    fn looks_in_vain_become_rare() {
         let mut reactor = Reactor::new();
-        let awake = (0..100).map(|_| reactor.times_awake(SOON, 1) + reactor.times_awake(LATE, 1));
-        assert_eq!(awake.sum::<usize>(), 0);
+        let mut awake = |soon| {
+            let mut rounds = || (reactor.times_awake(SOON, soon), reactor.times_awake(LATE, 1));
+            let sums =
+                |(paid, vain): (usize, usize), next: (usize, usize)| (paid + next.0, vain + next.1);
+            (0..1_000).map(|_| rounds()).fold((0, 0), sums)
+        };
+        assert_eq!(awake(100), (80_016, 1_000));
+        let (paid, vain) = awake(4);
+        assert!(paid + vain < 10, "{paid} and {vain} of 5,000");
     }
 
     #[test]
@@ -188,16 +221,25 @@ mod tests {
         assert!(!reactor.poll.goes_on(reactor.now));
     }
 
+    /// Also where the limit is long; and where that comes again and again, as under a quota, ever longer.
     #[test]
-    fn who_shares_the_core_with_somebody_busy_sleeps_for_long() {
-        let mut reactor = Reactor::new();
+    fn who_is_kept_from_the_core_sleeps_for_long() {
+        let hour = AdaptivePoll::new(Duration::from_secs(3_600));
+        let mut reactor = Reactor { poll: hour, ..Reactor::new() };
         reactor.times_awake(SOON, 8);
+        for price in [1_024, 2_048, 4_096] {
+            reactor.poll.begin(reactor.now);
+            reactor.poll.looked(reactor.now, reactor.now + SOON, false);
+            assert!(reactor.poll.goes_on(reactor.now), "giving way is not being kept away");
+            reactor.poll.looked(reactor.now, reactor.now + LATE, false);
+            assert!(!reactor.poll.goes_on(reactor.now));
+            assert_eq!(reactor.times_awake(SOON, price + 4), 0);
+            assert_eq!(reactor.times_awake(SOON, 1_000), 1_000);
+        }
+        reactor.times_awake(SOON, 4_000);
         reactor.poll.begin(reactor.now);
-        reactor.poll.looked(reactor.now, reactor.now + SOON, false);
-        assert!(reactor.poll.goes_on(reactor.now), "giving way is not being kept away");
         reactor.poll.looked(reactor.now, reactor.now + LATE, false);
-        assert!(!reactor.poll.goes_on(reactor.now));
-        assert_eq!(reactor.times_awake(SOON, 1_004), 0);
+        assert_eq!(reactor.times_awake(SOON, 1_028), 0, "it has paid for the last time");
         assert_eq!(reactor.times_awake(SOON, 1), 1);
     }
 
@@ -215,7 +257,7 @@ mod tests {
         assert!(reactor.finds(at_once, quick), "that is chance");
         let goes_on = (0..10).take_while(|_| reactor.finds(at_once, SOON)).count();
         assert_eq!(goes_on, 3, "from seven to four");
-        assert_eq!(reactor.times_awake(SOON, 100), 0);
-        assert_eq!(reactor.times_awake(SOON, 10), 6);
+        assert_eq!(reactor.times_awake(SOON, 132), 0);
+        assert_eq!(reactor.times_awake(SOON, 1), 1);
     }
 }

@@ -42,6 +42,9 @@ pub(super) struct Peers {
     reading: Vec<usize>,
     /// Those to write to in this pass, and those left of it.
     touched: Vec<usize>,
+    /// The same of those who got an outcome, and of those who were read from, before anything else happened.
+    answered: Vec<usize>,
+    askers: Vec<usize>,
     writing: Vec<usize>,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -85,6 +88,8 @@ impl Peers {
             ready: Vec::new(),
             reading: Vec::new(),
             touched: Vec::new(),
+            answered: Vec::new(),
+            askers: Vec::new(),
             writing: Vec::new(),
             wheel,
             due: Vec::new(),
@@ -163,7 +168,8 @@ impl Peers {
     pub(super) fn read_ready(&mut self, now: Moment) {
         mem::swap(&mut self.ready, &mut self.reading);
         let (mut bytes, mut written) = (0, 0);
-        while let Some(slot) = self.reading.pop() {
+        let mut reading = mem::take(&mut self.reading);
+        for slot in reading.drain(..) {
             if let Some(peer) = self.peers.get_mut(slot) {
                 peer.is_ready = false;
                 peer.conn.borrow_room(&mut self.spares);
@@ -171,9 +177,12 @@ impl Peers {
                 written += peer.write_early(now);
                 peer.conn.return_room(&mut self.spares);
                 self.part(slot, now);
-                self.touch(slot);
+                if !mem::replace(&mut self.peers[slot].is_touched, true) {
+                    self.askers.push(slot);
+                }
             }
         }
+        self.reading = reading;
         self.book.bytes_read.add(bytes as u64);
         self.book.bytes_written.add(written as u64);
     }
@@ -183,7 +192,9 @@ impl Peers {
         let peer = &mut self.peers[slot];
         peer.conn.borrow_room(&mut self.spares);
         peer.conn.deliver(now, ticket.about, outcome);
-        self.touch(slot);
+        if !mem::replace(&mut peer.is_touched, true) {
+            self.answered.push(slot);
+        }
     }
 
     /// Lets a connection say what has changed. One that has a single stream has no more to say in this pass: so
@@ -243,13 +254,17 @@ impl Peers {
         }
     }
 
-    /// Writes once to each connection that something happened to, and sees what it needs next. Who was touched
-    /// last comes first: a hand-over's new leader before the old one. Who could take more waits for the next
+    /// Writes once to each connection that something happened to, and sees what it needs next. A
+    /// hand-over's new leader comes before the old one: who is answered before who asks, and of those the last
+    /// first, since it is behind a withdrawal that who waited is let in. Who could take more waits for the next
     /// pass, behind the others.
     pub(super) fn flush(&mut self, now: Moment) {
         let (mut tally, mut bytes) = (Tally::default(), 0);
-        let mut writing = mem::replace(&mut self.touched, mem::take(&mut self.writing));
-        while let Some(slot) = writing.pop() {
+        let mut writing = mem::take(&mut self.writing);
+        writing.extend(self.answered.drain(..).rev());
+        writing.append(&mut self.touched);
+        writing.append(&mut self.askers);
+        for slot in writing.drain(..) {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             peer.is_touched = false;
             bytes += peer.write(now);

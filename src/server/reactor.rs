@@ -153,12 +153,14 @@ impl Reactor {
         self.outbox.is_awake();
         let now = self.shared.engine.clock().now();
         self.book.begin_pass(now);
-        let has_found = !self.events.is_empty() || self.outbox.len() > 0;
+        if !self.events.is_empty() || self.outbox.len() > 0 {
+            self.awake_until = now + self.shared.settings.busy_poll;
+        }
+        let has_found = self.events.iter().any(brings_something) || self.outbox.len() > 0;
         if only_looks {
             self.adaptive_poll.looked(before, now, has_found);
         }
         if has_found {
-            self.awake_until = now + self.shared.settings.busy_poll;
             self.adaptive_poll.heard(now);
         }
         now
@@ -276,6 +278,11 @@ pub(super) struct Readiness {
     pub(super) ended: bool,
     /// Both sides are gone.
     pub(super) broken: bool,
+}
+
+/// Not that there is room again for what we have to say, nor a bell that rang before.
+fn brings_something(event: &Event) -> bool {
+    event.token() != BELL && (event.is_readable() || event.is_read_closed() || event.is_error())
 }
 
 fn readiness(event: &Event) -> Readiness {

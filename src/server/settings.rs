@@ -119,8 +119,8 @@ impl ServerBuilder {
     }
 
     /// How long a reactor that has told of a change looks for what comes next before it sleeps, at most: by
-    /// default 200 us. It looks only while most of what followed changes came within that time, and others on
-    /// its core go first. Zero: it never does.
+    /// default 200 us. It looks once that came within this time four times in a row, and others on its core go
+    /// first. Zero: it never does.
     pub fn adaptive_poll(mut self, limit: Duration) -> Self {
         self.settings.adaptive_poll = limit;
         self

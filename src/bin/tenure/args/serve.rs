@@ -71,8 +71,8 @@ pub(crate) struct Serve {
     /// Spin this long for more work before sleeping: lower latency for a busy core.
     #[arg(long, default_value = "0s", value_name = "TIME", value_parser = time)]
     pub(crate) busy_poll: Duration,
-    /// After a change, look this long at most for what comes next before sleeping, as long as it
-    /// most often comes that soon. 0s: never.
+    /// After a change, look this long at most for what comes next before sleeping, once it came that
+    /// soon four times in a row. 0s: never.
     #[arg(long, default_value = "200us", value_name = "TIME", value_parser = time)]
     pub(crate) adaptive_poll: Duration,
 

@@ -1,0 +1,64 @@
+//! Whether a reactor sleeps between changes, as the system counts it.
+#![cfg(all(feature = "server", target_os = "linux"))]
+
+mod raw;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+
+use raw::{Raw, enter, get_term, withdraw};
+use tenure::{Engine, Server};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const ROUNDS: u32 = 500;
+
+/// How often the only reactor of this process has gone to sleep.
+fn sleeps() -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let read = |file: &str, task: &fs::DirEntry| fs::read_to_string(task.path().join(file)).ok();
+    let mut reactors = tasks
+        .flatten()
+        .filter(|task| read("comm", task).is_some_and(|name| name.trim_end() == "tenure-0"));
+    let status = read("status", &reactors.next().unwrap()).unwrap();
+    assert!(reactors.next().is_none(), "one at a time");
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+/// How often a reactor sleeps while a client asks for these, each once it has the answer to the one before.
+fn sleeps_while(limit: Duration, requests: impl Fn(u32) -> [Vec<u8>; 2]) -> u64 {
+    let engine = Engine::builder().open().unwrap();
+    let builder = Server::builder(engine).listen("127.0.0.1:0").adaptive_poll(limit);
+    let server = builder.reactors(NonZeroUsize::MIN).spawn().unwrap();
+    let mut client = Raw::connect(&server);
+    let mut ask = |round| requests(round).iter().for_each(|request| _ = client.ask(request));
+    (0..20).for_each(&mut ask);
+    let before = sleeps();
+    (20..20 + ROUNDS).for_each(&mut ask);
+    sleeps() - before
+}
+
+fn pair(round: u32) -> [Vec<u8>; 2] {
+    [enter(4 * round + 1, "e", "c"), withdraw(4 * round + 3, "e", "c")]
+}
+
+fn reads(round: u32) -> [Vec<u8>; 2] {
+    [get_term(4 * round + 1, "e"), get_term(4 * round + 3, "e")]
+}
+
+/// One test, since all threads of this process are looked at.
+#[test]
+fn it_sleeps_after_reads_and_looks_after_changes() {
+    let often = u64::from(ROUNDS) / 5;
+    if thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        // Not where something else kept one of the two from its core meanwhile, or both were on one.
+        let changing = (0..20).map(|_| sleeps_while(HOUR, pair)).find(|&sleeps| sleeps < often / 4);
+        assert!(changing.is_some(), "it never waits awake between changes");
+    }
+    let without = sleeps_while(Duration::ZERO, pair);
+    assert!(without > often, "{without} sleeps without looks");
+    let reading = sleeps_while(HOUR, reads);
+    assert!(reading > often, "{reading} sleeps among {} reads", 2 * ROUNDS);
+}
