@@ -87,9 +87,8 @@ fn at_once<'a>(fleet: &'a Fleet, plan: &Plan, shape: Shape) -> Vec<Task<'a>> {
 
 fn is_asked(instance: &Instance, shape: Shape) -> bool {
     let shapes: &[Shape] = match (instance.setup, instance.mode) {
-        (Setup::Keep | Setup::Fan | Setup::RedisAof, _) | (Setup::Tenure, Mode::Tmpfs) => {
-            return false;
-        }
+        (Setup::Keep | Setup::Fan | Setup::Relay | Setup::RelayAwake | Setup::RedisAof, _)
+        | (Setup::Tenure, Mode::Tmpfs) => return false,
         (Setup::TenureBusy, _) => &BUSY,
         (_, Mode::Disk) => &ON_DISK,
         (Setup::Echo | Setup::Tenure | Setup::Redis, _) if MANY.contains(&shape) => return true,
