@@ -4,8 +4,8 @@
 //! follows the other, the next request comes sooner than a sleep would pay. So a reactor that has told somebody
 //! of a change looks for what comes next without sleeping, up to a limit, once it came within the limit a few
 //! times in a row. It yields before each look, so that others get its core first. What goes wrong, a look in
-//! vain or on a core that others need, is paid for by sleeping, twice as long each time it goes wrong again. What
-//! is only read, and a session's signs of life, keep no reactor awake.
+//! vain or on a core that others need, is paid for by sleeping, and mostly twice as long if it goes wrong again before
+//! that has paid. What is only read, and a session's signs of life, keep no reactor awake.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -32,6 +32,9 @@ impl AdaptivePoll {
 
     /// A pass is over that told of a change.
     pub(super) fn begin(&mut self, now: Moment) {
+        if self.since.is_some_and(|since| now - since >= self.limit) {
+            self.trust.was_late();
+        }
         self.since = Some(now);
     }
 
@@ -82,8 +85,8 @@ struct Trust {
 impl Trust {
     const MOST: i64 = 8;
     const ENOUGH: i64 = 4;
-    /// What failures cost, at least and at most: looks in vain, on the peers' own core, and on one that others
-    /// keep.
+    /// What failures cost, at least and at most: looks in vain, on the peers' own core (which may change soon), and
+    /// on one that others keep.
     const IN_VAIN: Price = 16..=1_024;
     const SHARED: Price = 128..=128;
     const STALLED: Price = 1_024..=65_536;
@@ -114,9 +117,8 @@ impl Trust {
     }
 
     fn fail(&mut self, price: Price) {
-        let has_paid = self.paid >= self.price;
-        let next = if has_paid { 0 } else { 2 * self.price };
-        self.price = next.clamp(*price.start(), *price.end());
+        let owed = if self.paid < self.price { self.price } else { 0 };
+        self.price = (2 * owed).clamp(*price.start(), *price.end()).max(owed);
         (self.level, self.paid) = (-self.price, 0);
     }
 }
@@ -241,6 +243,34 @@ mod tests {
         reactor.poll.looked(reactor.now, reactor.now + LATE, false);
         assert_eq!(reactor.times_awake(SOON, 1_028), 0, "it has paid for the last time");
         assert_eq!(reactor.times_awake(SOON, 1), 1);
+    }
+
+    /// A look in vain is no reason to try sooner again where others keep the core.
+    #[test]
+    fn what_is_owed_is_not_forgiven() {
+        let mut trust = Trust::default();
+        (0..4).for_each(|_| trust.was_soon());
+        trust.fail(Trust::STALLED);
+        assert_eq!(trust.price, 1_024);
+        trust.fail(Trust::IN_VAIN);
+        assert_eq!(trust.price, 1_024);
+        trust.fail(Trust::SHARED);
+        assert_eq!(trust.price, 1_024);
+        trust.fail(Trust::STALLED);
+        assert_eq!(trust.price, 2_048);
+        (0..5_000).for_each(|_| trust.was_soon());
+        trust.fail(Trust::IN_VAIN);
+        assert_eq!(trust.price, 16);
+    }
+
+    /// Also where no event ended it, but the next change was told by a timer.
+    #[test]
+    fn a_look_in_vain_is_noticed_in_any_case() {
+        let mut reactor = Reactor::new();
+        reactor.times_awake(SOON, 8);
+        reactor.poll.begin(reactor.now);
+        reactor.poll.begin(reactor.now + LATE);
+        assert!(!reactor.poll.goes_on(reactor.now + LATE));
     }
 
     #[test]

@@ -42,9 +42,11 @@ pub(super) struct Peers {
     reading: Vec<usize>,
     /// Those to write to in this pass, and those left of it.
     touched: Vec<usize>,
-    /// The same of those who got an outcome, and of those who were read from, before anything else happened.
+    /// The same of those who got an outcome, of those who were read from before anything else happened, and of
+    /// those who could take more in the last pass.
     answered: Vec<usize>,
     askers: Vec<usize>,
+    unfinished: Vec<usize>,
     writing: Vec<usize>,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -90,6 +92,7 @@ impl Peers {
             touched: Vec::new(),
             answered: Vec::new(),
             askers: Vec::new(),
+            unfinished: Vec::new(),
             writing: Vec::new(),
             wheel,
             due: Vec::new(),
@@ -114,7 +117,7 @@ impl Peers {
 
     /// True if there is something to do without a new event.
     pub(super) fn have_work(&self) -> bool {
-        !self.ready.is_empty() || !self.touched.is_empty() || self.overdue
+        !self.ready.is_empty() || !self.unfinished.is_empty() || self.overdue
     }
 
     pub(super) fn next_deadline(&self) -> Option<Moment> {
@@ -192,9 +195,8 @@ impl Peers {
         let peer = &mut self.peers[slot];
         peer.conn.borrow_room(&mut self.spares);
         peer.conn.deliver(now, ticket.about, outcome);
-        if !mem::replace(&mut peer.is_touched, true) {
-            self.answered.push(slot);
-        }
+        peer.is_touched = true;
+        self.answered.push(slot);
     }
 
     /// Lets a connection say what has changed. One that has a single stream has no more to say in this pass: so
@@ -208,7 +210,7 @@ impl Peers {
         self.touch(slot);
         self.alone += usize::from(is_alone);
         if self.alone == ALONE {
-            self.flush(now);
+            self.flush_told(now);
         }
     }
 
@@ -218,7 +220,7 @@ impl Peers {
         for of_one in tickets.chunk_by(|one, next| one.to == next.to) {
             of_one.iter().for_each(|&ticket| self.changed(now, ticket));
             if of_one.len() > 1 {
-                self.flush(now);
+                self.flush_told(now);
             }
         }
     }
@@ -254,26 +256,50 @@ impl Peers {
         }
     }
 
-    /// Writes once to each connection that something happened to, and sees what it needs next. A
-    /// hand-over's new leader comes before the old one: who is answered before who asks, and of those the last
-    /// first, since it is behind a withdrawal that who waited is let in. Who could take more waits for the next
-    /// pass, behind the others.
+    /// Writes once to each connection that something happened to, and sees what it needs next. A hand-over's new
+    /// leader comes before the old one: who is answered before who asks, and of those the last first, since it is
+    /// behind a withdrawal that who waited is let in. Who could take more waits for the next pass, behind the
+    /// others.
     pub(super) fn flush(&mut self, now: Moment) {
-        let (mut tally, mut bytes) = (Tally::default(), 0);
-        let mut writing = mem::take(&mut self.writing);
-        writing.extend(self.answered.drain(..).rev());
-        writing.append(&mut self.touched);
+        let mut writing = self.told();
         writing.append(&mut self.askers);
+        writing.append(&mut self.unfinished);
+        self.write_to(now, writing);
+    }
+
+    /// The same in the middle of a pass, where who asks may still let somebody lead.
+    fn flush_told(&mut self, now: Moment) {
+        let writing = self.told();
+        self.write_to(now, writing);
+    }
+
+    /// Those who have something to hear that others brought about.
+    fn told(&mut self) -> Vec<usize> {
+        let mut told = mem::take(&mut self.writing);
+        told.extend(self.answered.drain(..).rev());
+        told.append(&mut self.touched);
+        told
+    }
+
+    fn write_to(&mut self, now: Moment, mut writing: Vec<usize>) {
+        let (mut tally, mut bytes) = (Tally::default(), 0);
+        let before = self.unfinished.len();
         for slot in writing.drain(..) {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
-            peer.is_touched = false;
+            if !mem::replace(&mut peer.is_touched, false) {
+                continue;
+            }
             bytes += peer.write(now);
             peer.conn.return_room(&mut self.spares);
             tally.add(peer.conn.take_tally());
             if peer.can_write() {
-                self.touch(slot);
+                self.unfinished.push(slot);
             }
             self.settle(slot, now);
+        }
+        // Only now: who stands in two of the lists is written to once.
+        for slot in &self.unfinished[before..] {
+            self.peers.get_mut(*slot).into_iter().for_each(|peer| peer.is_touched = true);
         }
         self.writing = writing;
         self.alone = 0;
