@@ -27,6 +27,7 @@ mod socket;
 mod throttle;
 #[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
 mod web;
+mod write_order;
 
 use std::fmt;
 use std::io;

@@ -15,6 +15,7 @@ use super::peer::{Peer, READ_BYTES};
 use super::reactor::Readiness;
 use super::socket::Socket;
 use super::web::Guest;
+use super::write_order::WriteOrder;
 use crate::clock::Moment;
 use crate::engine::Session;
 use crate::shard::{Outcome, Sink, Ticket};
@@ -40,14 +41,10 @@ pub(super) struct Peers {
     /// Those to read from in the next pass, and those left of this one.
     ready: Vec<usize>,
     reading: Vec<usize>,
-    /// Those to write to in this pass, and those left of it.
-    touched: Vec<usize>,
-    /// The same of those who got an outcome, of those who were read from before anything else happened, and of
-    /// those who could take more in the last pass.
-    answered: Vec<usize>,
-    askers: Vec<usize>,
-    unfinished: Vec<usize>,
+    /// Those to write to in this pass; those left of it, and of them who could take more.
+    order: WriteOrder,
     writing: Vec<usize>,
+    unfinished: Vec<usize>,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
     /// The wheel has more that is due.
@@ -89,11 +86,9 @@ impl Peers {
             lives: 0,
             ready: Vec::new(),
             reading: Vec::new(),
-            touched: Vec::new(),
-            answered: Vec::new(),
-            askers: Vec::new(),
-            unfinished: Vec::new(),
+            order: WriteOrder::default(),
             writing: Vec::new(),
+            unfinished: Vec::new(),
             wheel,
             due: Vec::new(),
             overdue: false,
@@ -117,7 +112,7 @@ impl Peers {
 
     /// True if there is something to do without a new event.
     pub(super) fn have_work(&self) -> bool {
-        !self.ready.is_empty() || !self.unfinished.is_empty() || self.overdue
+        !self.ready.is_empty() || self.order.has_unfinished() || self.overdue
     }
 
     pub(super) fn next_deadline(&self) -> Option<Moment> {
@@ -181,7 +176,7 @@ impl Peers {
                 peer.conn.return_room(&mut self.spares);
                 self.part(slot, now);
                 if !mem::replace(&mut self.peers[slot].is_touched, true) {
-                    self.askers.push(slot);
+                    self.order.asked(slot);
                 }
             }
         }
@@ -196,7 +191,7 @@ impl Peers {
         peer.conn.borrow_room(&mut self.spares);
         peer.conn.deliver(now, ticket.about, outcome);
         peer.is_touched = true;
-        self.answered.push(slot);
+        self.order.answered(slot);
     }
 
     /// Lets a connection say what has changed. One that has a single stream has no more to say in this pass: so
@@ -256,34 +251,23 @@ impl Peers {
         }
     }
 
-    /// Writes once to each connection that something happened to, and sees what it needs next. A hand-over's new
-    /// leader comes before the old one: who is answered before who asks, and of those the last first, since it is
-    /// behind a withdrawal that who waited is let in. Who could take more waits for the next pass, behind the
-    /// others.
+    /// Writes once to each connection that something happened to, and sees what it needs next. Who could take
+    /// more waits for the next pass.
     pub(super) fn flush(&mut self, now: Moment) {
-        let mut writing = self.told();
-        writing.append(&mut self.askers);
-        writing.append(&mut self.unfinished);
+        let mut writing = mem::take(&mut self.writing);
+        self.order.take(&mut writing);
         self.write_to(now, writing);
     }
 
-    /// The same in the middle of a pass, where who asks may still let somebody lead.
+    /// The same in the middle of a pass, for those who hear of others.
     fn flush_told(&mut self, now: Moment) {
-        let writing = self.told();
+        let mut writing = mem::take(&mut self.writing);
+        self.order.take_told(&mut writing);
         self.write_to(now, writing);
-    }
-
-    /// Those who have something to hear that others brought about.
-    fn told(&mut self) -> Vec<usize> {
-        let mut told = mem::take(&mut self.writing);
-        told.extend(self.answered.drain(..).rev());
-        told.append(&mut self.touched);
-        told
     }
 
     fn write_to(&mut self, now: Moment, mut writing: Vec<usize>) {
         let (mut tally, mut bytes) = (Tally::default(), 0);
-        let before = self.unfinished.len();
         for slot in writing.drain(..) {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             if !mem::replace(&mut peer.is_touched, false) {
@@ -298,8 +282,11 @@ impl Peers {
             self.settle(slot, now);
         }
         // Only now: who stands in two of the lists is written to once.
-        for slot in &self.unfinished[before..] {
-            self.peers.get_mut(*slot).into_iter().for_each(|peer| peer.is_touched = true);
+        for slot in self.unfinished.drain(..) {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                peer.is_touched = true;
+                self.order.unfinished(slot);
+            }
         }
         self.writing = writing;
         self.alone = 0;
@@ -398,7 +385,7 @@ impl Peers {
     fn touch(&mut self, slot: usize) {
         let peer = &mut self.peers[slot];
         if !mem::replace(&mut peer.is_touched, true) {
-            self.touched.push(slot);
+            self.order.told(slot);
         }
     }
 

@@ -45,11 +45,16 @@ pub(super) fn tasks<'a>(
 
 fn is_asked(instance: &Instance, placement: Placement) -> bool {
     let is_shown = placement == Placement::TwoCores || instance.mode != Mode::Disk;
-    let is_other = match instance.setup {
-        Setup::Echo | Setup::Fan | Setup::Relay | Setup::RelayAwake => true,
-        setup => matches!(setup, Setup::TenureBusy | Setup::Nats),
-    };
-    is_shown && !is_other
+    let is_for_others = matches!(
+        instance.setup,
+        Setup::Echo
+            | Setup::Fan
+            | Setup::Relay
+            | Setup::RelayAwake
+            | Setup::TenureBusy
+            | Setup::Nats
+    );
+    is_shown && !is_for_others
 }
 
 fn take(instance: &Instance, time: Duration) -> Result<Vec<(String, Unit, f64)>> {
